@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import psycopg
 import pytest
 from msgspec import structs
 from prometheus_client import CollectorRegistry
@@ -13,14 +12,13 @@ from commands import limits
 from commands.dispatcher import Dispatcher
 from commands.log_polling import LogPoller
 from commands.personal_data import NOT_CONFIGURED
-from commands.processes.trigger import outcome_fingerprint, outcome_key
 from commands.routing import CommandRoute
 from counterfoil.contexts import CONTEXTS
 from counterfoil.testing.http import Answered, documented
+from counterfoil.testing.plugin import NewDatabase
 from domain.inventory import locations
-from domain.operations.skips import SKIPS
 from domain.pricing import price, tax_table
-from event_store.log import fingerprints, reading
+from event_store.log import reading
 from event_store.log.appending import limits as append_limits
 from event_store.log.appending.errors import OutcomeUnknown, WriterClosed
 from event_store.log.appending.writer import Writer
@@ -36,6 +34,7 @@ from runtime.quotas.limiter import Limiter
 from runtime.quotas.quota import Quota
 from runtime.quotas.shared_windows import SharedWindows
 from tests.commands import (
+    acted_on,
     cart_requests,
     catalogue_requests,
     customer_requests,
@@ -48,7 +47,6 @@ from tests.examples import (
     LINES,
     cancelled,
     confirmed,
-    event_skipped,
     pause_requested,
     placed,
     product_created,
@@ -228,41 +226,6 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     **catalogue_requests.REFUSED,
 }
 """What the business refuses, after `FACTS`."""
-
-STOPPED = """
-insert into consumers.parked (consumer, shape, build, partition_key, position, stream, version, type, reason,
-    last_position)
-values ('order_details', 1, 1, 'order-placed', 4, 'order-placed', 1, 't', 'r', 4),
-    ('skipping', 0, 0, 'order-placed', 4, 'order-placed', 1, 't', 'r', 4)
-"""
-DECIDED_ALREADY = """
-insert into log.outcome (key, fingerprint, first_position, last_position, versions)
-select %s, %s, 0, 0, '{}'
-"""
-BUILDS = """
-insert into views.build (view, shape, build, state)
-values ('one_build', 1, 1, 'following'), ('two_builds', 1, 1, 'following'), ('two_builds', 1, 2, 'following'),
-    ('folding', 1, 1, 'following'), ('folding', 1, 2, 'folding')
-"""
-LIVE = """
-insert into views.live (view, shape, build, previous_shape, previous_build)
-values ('one_build', 1, 1, null, null), ('two_builds', 1, 2, 1, 1), ('folding', 1, 1, null, null)
-"""
-
-
-async def installed(shop: Shop) -> None:
-    """What operators act on: keys that stand still, a trigger that was decided, views with one build and with two."""
-    skip = event_skipped(consumer="skipping", shape=None, partition_key="order-placed", position=4)
-    await shop.record((SKIPS, "skipping", skip))
-    with psycopg.connect(shop.url, autocommit=True) as admin:
-        for statement in (STOPPED, BUILDS, LIVE):
-            admin.execute(statement)
-        made_by = fingerprints.read(admin)
-        leaf = reading.leaf_at(admin, DECIDED["position"])
-        assert leaf is not None
-        key = outcome_key("fulfilment", epoch=1, position=DECIDED["position"])
-        admin.execute(DECIDED_ALREADY, [key, outcome_fingerprint(made_by, "fulfilment", leaf=leaf)])
-
 
 Bring = Callable[[Shop, pytest.MonkeyPatch, str, Any], Awaitable[Answered]]
 
@@ -455,22 +418,33 @@ COMMANDS = [
 ]
 
 
+@pytest.fixture(scope="module")
+async def traded(new_database: NewDatabase) -> str:
+    """A log with the facts and what operators act on, to be copied for each command."""
+    async with opened(url := new_database()) as shop:
+        await shop.given(*FACTS)
+        await acted_on.install(shop, decided=DECIDED["position"])
+        (await shop.post("/v1/credit-notes", {**NOTE, "credit_note_id": "taken"})).then_accepted(
+            stream="credit_note-taken", version=1
+        )
+    return url
+
+
 @pytest.mark.parametrize("route", COMMANDS, ids=lambda route: route.command.name)
 async def test_every_problem_that_a_command_documents_is_answered(
-    database_url, route, monkeypatch, request, tmp_path
+    new_database, traded, route, monkeypatch, request, tmp_path
 ):
     keys = {"keys_database_url": request.getfixturevalue("keys_database_url"), "home": str(tmp_path)}
     keys = keys if "no-key-database" in documented(route) else {}
-    async with opened(database_url, shipping_options="POST,POST-GBP", **keys) as shop:
-        await shop.given(*FACTS)
-        await installed(shop)
+    url = new_database(like=traded)
+    async with opened(url, shipping_options="POST,POST-GBP", **keys) as shop:
         await bring_about(shop, route, monkeypatch)
+    new_database.drop(url)
 
 
 async def bring_about(shop: Shop, route: CommandRoute, monkeypatch: pytest.MonkeyPatch) -> None:
     name = route.command.name
     path, body = VALID[name]
-    await shop.post("/v1/credit-notes", {**NOTE, "credit_note_id": "taken"})
 
     for code, status in documented(route).items():
         with monkeypatch.context() as patch:
