@@ -121,6 +121,13 @@ FLIPS: Final = Size("bits flipped in rows, tiles and views", 8, 200, "tests/tamp
 CLEAN_EXPORTS: Final = Size(
     "exports of a shop that nobody touched", 2, 100, "tests/tampering/test_tampering.py"
 )
+FLIPS_IN_TILES: Final = Size(
+    "bits flipped in tiles above the leaves", 8, 400, "tests/event_store/proofs/test_tiles.py"
+)
+BAD_BODIES: Final = Size("bodies that are nearly right", 80, 5_000, "tests/commands/test_bad_input.py")
+BAD_HEADERS: Final = Size(
+    "values of headers that nobody would send", 40, 2_000, "tests/commands/test_bad_input.py"
+)
 PROPERTIES: Final = Size("examples of a property", 100, 2_000, "tests/conftest.py")
 
 SIZES: Final = tuple(each for each in dict(globals()).values() if isinstance(each, Size))

@@ -40,7 +40,14 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         *_PYTEST,
         *(
             f"tests/{name}"
-            for name in ("domain", "runtime", "event_store/log", "projections", "read_api/test_border.py")
+            for name in (
+                "domain",
+                "runtime",
+                "event_store/log",
+                "event_store/proofs/test_tiles.py",
+                "projections",
+                "read_api/test_border.py",
+            )
         ),
     ),
 }

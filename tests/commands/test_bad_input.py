@@ -18,6 +18,7 @@ from runtime.problems import ProblemError
 from tests.commands.conftest import opened
 from tests.commands.http_spec import Shop
 from tests.examples import confirmed, placed, product_created, stock_received
+from tests.sizes import BAD_BODIES, BAD_HEADERS
 
 pytestmark = pytest.mark.anyio
 
@@ -356,7 +357,7 @@ def nearly_right(draw: st.DrawFn) -> tuple[str, bytes]:
 
 
 @hypothesis.settings(
-    max_examples=300,
+    max_examples=BAD_BODIES.chosen,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -386,7 +387,7 @@ async def busy_fuzzed_shop(new_database: Callable[[], str]) -> AsyncIterator[Sho
 
 
 @hypothesis.settings(
-    max_examples=150,
+    max_examples=BAD_HEADERS.chosen,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

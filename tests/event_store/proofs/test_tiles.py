@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from event_store.proofs import merkle, tiles
 from event_store.proofs.merkle import Leaves
 from event_store.proofs.tiles import Directory, Tiles, TilesDamaged
+from tests.sizes import FLIPS_IN_TILES
 
 LEAVES = [merkle.leaf_hash(number.to_bytes(4, "big")) for number in range(70_000)]
 TREE = Leaves(LEAVES)
@@ -134,7 +135,7 @@ def test_every_bit_that_flips_in_a_tile_above_the_leaves_is_found_and_no_tile_is
     assert [] == list(tiles.damaged(store, len(LEAVES)))
     chance = random.Random(3)
     names = [name for name in store.files if not name.startswith("tile/0/")]
-    for _ in range(40):
+    for _ in range(FLIPS_IN_TILES.chosen):
         name = chance.choice(names)
         whole = store.files[name]
         at, bit = chance.randrange(len(whole)), 1 << chance.randrange(8)
