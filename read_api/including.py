@@ -4,6 +4,7 @@ A context declares with its queries what of it may be included where; the docume
 All of it is read in one snapshot, so one Applied-Position holds for the whole answer.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -194,7 +195,14 @@ def shape_with(shape: Any, includes: "Sequence[Include]") -> Any:
     """The shape of a document with what may be included."""
     if not includes:
         return shape
-    kinds = [(each.name, shape_of(each.shown.documented.shape), each.many) for each in includes]
+    return _shape_with(
+        shape, tuple((each.name, shape_of(each.shown.documented.shape), each.many) for each in includes)
+    )
+
+
+@functools.cache
+def _shape_with(shape: Any, kinds: tuple[tuple[str, Any, bool], ...]) -> Any:
+    """One type for the same members: its schema is made once, however many applications a process opens."""
     members: list[Any] = [
         (name, dict[str, kind] | UnsetType if many else kind | None | UnsetType, UNSET)  # type: ignore[valid-type]
         for name, kind, many in kinds
