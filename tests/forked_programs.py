@@ -8,6 +8,7 @@ directory and outputs, passes on signals, and ends as the forked process ends. N
 import contextlib
 import json
 import os
+import runpy
 import shlex
 import signal
 import socket
@@ -16,6 +17,7 @@ import threading
 from multiprocessing import connection
 from pathlib import Path
 
+from devservers import child
 from tests import forking, sizes
 
 HANDING_OVER = Path(__file__).with_name("handing_over.py")
@@ -29,16 +31,16 @@ def write(program, *command):
 
 
 @contextlib.contextmanager
-def written(program, *, module, address):
+def written(program, *, module, address, python=sys.executable):
     """A program that runs a module; as long as this lasts its processes are forked.
 
-    `address` is where it asks for one, a file that is not there yet.
+    `address` is where it asks for one, a file that is not there yet; `python` is what else runs it.
     """
     if sizes.FULL:
-        write(program, sys.executable, "-m", module)
+        write(program, python, "-m", module)
         yield
         return
-    write(program, sys.executable, "-I", "-S", HANDING_OVER, address)
+    write(program, python, "-I", "-S", HANDING_OVER, address)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(address))
         listening.listen()
@@ -47,6 +49,14 @@ def written(program, *, module, address):
             yield
         finally:
             listening.shutdown(socket.SHUT_RDWR)
+
+
+def main(program, address, *arguments):
+    """Run `counterfoil` with these arguments; what it starts is forked, and so is what is typed meanwhile."""
+    child.popen = forking.popen
+    with written(Path(program), module="counterfoil", address=address):
+        sys.argv = ["counterfoil", *arguments]
+        runpy.run_module("counterfoil", run_name="__main__", alter_sys=True)
 
 
 def _serve(listening, module):

@@ -12,6 +12,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from tests import forked_programs, sizes
 from tests.acceptance.running import Up
 from tests.architecture.source import LEFT_OUT, PACKAGES
 from tests.documentation.pages import ROOT, Page
@@ -24,8 +25,21 @@ UP = "counterfoil up"
 READS = ("curl -s localhost:8081", "counterfoil replay", "counterfoil parked list")
 """How blocks begin that only read: what they show needs a moment."""
 
+RESTARTING = "\nsleep 1\n"
+"""What a block does while roles start again; a command that is forked would often come before them."""
+UNTIL_READY = "until curl -sf localhost:8080/readyz >ready; do sleep 0.1; done\n"
+
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 WHERE = "import counterfoil.api, domain, commands; print(counterfoil.__file__, domain.__file__, commands.__file__)"
+
+FORKING = ("forked.py", "forked_programs.py", "forking.py", "handing_over.py", "sizes.py")
+"""Ours of which an environment without the checkout has a copy, and how it begins with them."""
+HOSTING = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from tests import forked_programs
+forked_programs.main(*sys.argv[2:])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +74,24 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment / "bin"
 
 
+@pytest.fixture(scope="module")
+def forking_programs(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """What starts `up` in that environment, and a folder of programs: all of them are forked in it while `up` runs."""
+    if sizes.FULL:
+        return programs / "counterfoil", programs
+    directory = tmp_path_factory.mktemp("forking")
+    tests, typed = directory / "tests", directory / "typed"
+    tests.mkdir()
+    typed.mkdir()
+    for name in FORKING:
+        shutil.copy(ROOT / "tests" / name, tests)
+    python = programs / "python"
+    forked_programs.write(typed / "python", python)
+    hosting = [python, "-c", HOSTING, directory, typed / "counterfoil", directory / "asked"]
+    forked_programs.write(directory / "up", *hosting)
+    return directory / "up", typed
+
+
 @pytest.fixture
 def library(tmp_path: Path) -> Path:
     """A directory with the Python files of the page."""
@@ -72,14 +104,14 @@ def library(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def up(programs: Path, library: Path) -> Iterator[Up]:
+def up(forking_programs: tuple[Path, Path], library: Path) -> Iterator[Up]:
     """What the page starts in another terminal."""
     [block] = [text for language, text in PAGE.blocks if language == "sh" and UP in text]
     (setting,) = block.split(UP, maxsplit=1)[0].split()
     name, _, value = setting.partition("=")
     up = Up(
         library / ".counterfoil",
-        program=programs / "counterfoil",
+        program=forking_programs[0],
         cwd=library,
         PYTHONPATH="",
         **{name: value},
@@ -91,8 +123,8 @@ def up(programs: Path, library: Path) -> Iterator[Up]:
 
 
 @pytest.fixture
-def terminal(programs: Path, library: Path, up: Up) -> Iterator[Terminal]:
-    terminal = Terminal(library, {"no_proxy": "localhost,127.0.0.1"}, programs=programs)
+def terminal(forking_programs: tuple[Path, Path], library: Path, up: Up) -> Iterator[Terminal]:
+    terminal = Terminal(library, {"no_proxy": "localhost,127.0.0.1"}, programs=forking_programs[1])
     try:
         yield terminal
     finally:
@@ -109,6 +141,7 @@ def test_a_library_is_built_run_killed_parked_audited_and_upgraded_with_the_inst
     }
     installed = str(programs.parent.resolve())
 
+    subprocess.run([programs / "counterfoil", "--version"], check=True)
     assert [True] * 3 == [
         place.startswith(installed) for place in terminal.types(f"python -c '{WHERE}'").split()
     ]
@@ -116,7 +149,7 @@ def test_a_library_is_built_run_killed_parked_audited_and_upgraded_with_the_inst
         PAGE.blocks, [*PAGE.blocks[1:], ("", "")], strict=True
     ):
         if language == "sh" and UP not in text:
-            block = text
+            block = text.replace(RESTARTING, f"{RESTARTING}{UNTIL_READY}")
             for written, real in ports.items():
                 block = block.replace(written, real)
             shown = expected if following == "text" else ""
