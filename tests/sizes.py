@@ -50,6 +50,9 @@ EFFECTS_ORDERS: Final = Size("orders of a campaign of effects", 12, 36, "tests/e
 EFFECTS_KILLS: Final = Size("times that each process of it is killed", 1, 3, "tests/effects/test_effects.py")
 EFFECTS_SEEDS: Final = Size("seeds of campaigns of effects", 1, 3, "tests/soak.py")
 DEMO_ORDERS: Final = Size("orders of the demo", 300, 2_000, "tests/acceptance/test_demo.py")
+IMPORTED: Final = Size(
+    "orders imported into the shops that tests of acceptance share", 100, 300, "tests/acceptance/conftest.py"
+)
 IMPORTED_UNDER_KILLS: Final = Size(
     "orders imported while each process is killed", 600, 6_000, "tests/acceptance/test_faults.py"
 )
@@ -60,12 +63,12 @@ REQUESTS: Final = Size(
     130_000,
     "tests/openapi/test_requests.py",
 )
-RELAYING: Final = Size("schedules of relays", 600, 80_000, "tests/simulation/test_relay.py")
-PROJECTING: Final = Size("schedules of projections", 200, 20_000, "tests/simulation/test_projecting.py")
-COMMANDING: Final = Size("schedules of commands", 100, 20_000, "tests/simulation/test_commanding.py")
+RELAYING: Final = Size("schedules of relays", 300, 80_000, "tests/simulation/test_relay.py")
+PROJECTING: Final = Size("schedules of projections", 100, 20_000, "tests/simulation/test_projecting.py")
+COMMANDING: Final = Size("schedules of commands", 50, 20_000, "tests/simulation/test_commanding.py")
 ERASING: Final = Size("schedules of erasures", 20, 5_000, "tests/simulation/test_erasing.py")
-TAILING: Final = Size("schedules of global views", 300, 20_000, "tests/simulation/test_tailing.py")
-TIMING: Final = Size("schedules of timers", 20, 3_000, "tests/simulation/test_timing.py")
+TAILING: Final = Size("schedules of global views", 150, 20_000, "tests/simulation/test_tailing.py")
+TIMING: Final = Size("schedules of timers", 10, 3_000, "tests/simulation/test_timing.py")
 DECIDING: Final = Size(
     "schedules of process managers", 100, 4_000, "tests/commands/processes/test_deciding_simulation.py"
 )
@@ -95,6 +98,12 @@ LOGINS_FLOODED: Final = Size(
     "logins on one account, and one password tried on as many", 100, 1_000, "tests/identity/test_attempts.py"
 )
 LOGINS_AT_ONCE: Final = Size("logins at once", 20, 200, "tests/identity/test_attempts.py")
+LOGINS_PROBED_MS: Final = Size(
+    "milliseconds that others are timed before so many log in",
+    500,
+    20_000,
+    "tests/identity/test_logins_at_once.py",
+)
 LOGIN_BURSTS: Final = Size(
     "times that so many log in while others are answered", 1, 10, "tests/identity/test_logins_at_once.py"
 )
@@ -103,17 +112,17 @@ SIGNED_IN: Final = Size(
 )
 REVOCATIONS: Final = Size(
     "sessions that are ended, to see how long their tokens are good",
-    5,
+    3,
     200,
     "tests/identity/test_sessions.py",
 )
 LOGINS_TIMED: Final = Size(
-    "failed logins timed for each of two addresses", 25, 2_000, "tests/identity/test_sessions.py"
+    "failed logins timed for each of two addresses", 12, 2_000, "tests/identity/test_sessions.py"
 )
 LINKS_TIMED: Final = Size(
-    "requests for links timed for each of two addresses", 25, 2_000, "tests/identity/test_links.py"
+    "requests for links timed for each of two addresses", 12, 2_000, "tests/identity/test_links.py"
 )
-REFRESH_ROUNDS: Final = Size("rounds of 20 refreshes at once", 15, 500, "tests/identity/test_sessions.py")
+REFRESH_ROUNDS: Final = Size("rounds of 20 refreshes at once", 5, 500, "tests/identity/test_sessions.py")
 TAMPERINGS: Final = Size(
     "copies of a shop for each manipulation of it", 1, 50, "tests/tampering/test_tampering.py"
 )

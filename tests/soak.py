@@ -35,6 +35,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/gateway/test_hostile_callers.py",
     ),
     "demo": (*_PYTEST, "tests/acceptance/test_demo.py"),
+    "imports": (*_PYTEST, "tests/acceptance/test_import.py"),
     "killed-import": (*_PYTEST, "tests/acceptance/test_faults.py"),
     "properties": (
         *_PYTEST,

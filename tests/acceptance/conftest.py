@@ -7,6 +7,7 @@ import pytest
 from counterfoil.cli.answering import EXIT_INCOMPLETE
 from examples.online_retail import generating
 from tests.acceptance.running import Up, last_json
+from tests.sizes import IMPORTED
 
 SHARED = ("sold", "sold_distributed")
 """Fixtures of shops that live from the first test that asks for them to the end of the run."""
@@ -76,7 +77,7 @@ def imported_into(shop, file):
 
 @pytest.fixture(scope="session")
 def small_file(tmp_path_factory):
-    """A generated file: 40 products, 60 customers, 300 orders, and three lines that can become nothing."""
+    """A generated file: 40 products, 60 customers, some orders, and three lines that can become nothing."""
     path = tmp_path_factory.mktemp("files") / "online-retail.csv"
-    generating.write_retail_file(path, seed=7, products=40, customers=60, orders=300)
+    generating.write_retail_file(path, seed=7, products=40, customers=60, orders=IMPORTED.chosen)
     return path

@@ -15,7 +15,7 @@ from tests.identity.shop import EMAIL, PASSWORD, REFUSED_WITHIN_S
 
 pytestmark = pytest.mark.anyio
 
-ROUNDS_MAX = 10
+ROUNDS_MAX = 20
 
 REGISTER, RESET = "/v1/registrations", "/v1/password-resets"
 ADA, BEGINNING = "Ada@example.org", "staple and a candle"

@@ -17,7 +17,7 @@ from tests.identity.shop import EMAIL, PASSWORD, PRODUCT
 
 pytestmark = pytest.mark.anyio
 
-PROBED_S = 2.0 * sizes.LOGIN_BURSTS.chosen
+PROBED_S = sizes.LOGINS_PROBED_MS.chosen / 1000
 """For as long others are timed before anybody logs in."""
 
 AS_LONG_MAX, SLACK_S = (2.0, 0.0) if sizes.FULL else (20.0, 0.5)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 TABS = 20
 """Refreshes with one token at once, in each round of R1."""
 
-ROUNDS_MAX = 10
+ROUNDS_MAX = 20
 DIFFERENCE_S_MAX = 0.005 if sizes.FULL else 0.015
 """Between the medians of A2: fewer samples are less exact."""
 
