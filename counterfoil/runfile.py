@@ -14,6 +14,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
+from runtime.decoders import json_decoder
+
 PRIVATE_FILE_MODE: Final = 0o600  # the addresses hold passwords
 LOCK_TRIES_MAX: Final = 5
 LOCK_PAUSE_S: Final = 0.05
@@ -117,7 +119,7 @@ def read(home: Path) -> Running | None:
     if not is_locked(home):
         return None
     try:
-        return msgspec.json.decode(_state_file(home).read_bytes(), type=Running)
+        return json_decoder(Running).decode(_state_file(home).read_bytes())
     except (FileNotFoundError, msgspec.MsgspecError):
         return None  # it is just starting
 

@@ -40,6 +40,7 @@ from event_store.proofs.receipt import Receipt
 from event_store.proofs.tiles import Directory
 from event_store.proofs.witness_list import Witness
 from runtime import database
+from runtime.decoders import json_decoder
 from runtime.settings import PREFIX, Settings, SettingsError
 
 SEED_BYTES: Final = 32
@@ -313,7 +314,7 @@ def check_consistency(
         NoteError: it is no proof, or is for another size, or nobody who is trusted signed one of them.
     """
     try:
-        found = msgspec.json.decode(content, type=_ConsistencyProof)
+        found = json_decoder(_ConsistencyProof).decode(content)
     except msgspec.DecodeError as error:
         raise MalformedNote(f"this is no proof of consistency: {error}") from error
     ranges = [KeyRange(str(key), 0) for key in keys]

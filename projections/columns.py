@@ -18,6 +18,7 @@ import msgspec
 from msgspec import inspect
 
 from projections.errors import DeclarationError
+from runtime.decoders import json_decoder
 
 RESERVED: Final = frozenset({"position", "deleted"})
 """Columns that every build's table has in addition to the row's own."""
@@ -90,7 +91,7 @@ def _column(field: inspect.Field, *, hint: Any, view: str) -> Column:
         raise DeclarationError(f"view {view}: every table has a column {field.name!r}; rename the field")
     kind, nullable = _without_none(field.type)
     if isinstance(kind, _NESTED):
-        read = msgspec.json.Decoder(hint).decode
+        read = json_decoder(hint).decode
         return Column(name=field.name, sql_type="json", nullable=nullable, read=read)
     sql_type = _literal(kind) if isinstance(kind, inspect.LiteralType) else _PLAIN.get(type(kind))
     if sql_type is None:

@@ -22,6 +22,7 @@ from projections.errors import FoldFailed
 from projections.folding import BatchFold, DecodedEvent, FoldedBatch, Versioned, decoder_of
 from projections.storing import Connection
 from projections.view import Key, Row, View
+from runtime.decoders import json_decoder
 
 FACTS_PER_BATCH: Final = 5_000
 """Events folded at a time."""
@@ -209,7 +210,7 @@ class PackedRows(Mapping[Key, Versioned]):
     """Rows by key, most of them as JSON: memory grows with the view, not with the log, and slowly."""
 
     def __init__(self, view: View[Any]) -> None:
-        self._decoder = msgspec.json.Decoder(view.row)
+        self._decoder = json_decoder(view.row)
         self._live: dict[Key, Versioned] = {}
         self._packed: dict[Key, tuple[bytes, int]] = {}
 

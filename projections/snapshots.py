@@ -24,6 +24,7 @@ from event_store.log import codec, reading
 from event_store.log.envelope import RecordedEvent
 from event_store.log.reading import AsyncConnection, Connection
 from projections.performing import SESSION
+from runtime.decoders import json_decoder
 
 NAME: Final = "snapshots"
 """Its name among all consumers of the log."""
@@ -205,11 +206,6 @@ def _shape(schema: Any) -> Any:
     return schema
 
 
-@functools.lru_cache(maxsize=256)
-def _decoder(aggregate: Aggregate[Any]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(aggregate.state_type)
-
-
 def _asked(wanted: Mapping[str, Aggregate[Any]]) -> list[list[Any]]:
     return [list(wanted), [declaration(aggregate) for aggregate in wanted.values()]]
 
@@ -218,7 +214,7 @@ def _snapshots(
     rows: Sequence[tuple[Any, ...]], wanted: Mapping[str, Aggregate[Any]]
 ) -> Iterator[tuple[str, Snapshot]]:
     for stream, version, position, key, state in rows:
-        yield stream, Snapshot(_decoder(wanted[stream]).decode(state), version, position, key)
+        yield stream, Snapshot(json_decoder(wanted[stream].state_type).decode(state), version, position, key)
 
 
 def _folded(

@@ -15,6 +15,7 @@ from commands.gateways.gateway import NoAnswer, Refused, Unaskable
 from commands.gateways.outside import OutsideClient, one_line, words
 from commands.gateways.parcels import Label, Name, Parcel
 from domain.shipping.events import Content
+from runtime.decoders import json_decoder
 
 REASON_CHARACTERS_MAX: Final = 500
 
@@ -91,7 +92,7 @@ class HttpCarrier:
 
 def _answer(status: int, body: bytes, *, key: str) -> _Answer:
     try:
-        answer = msgspec.json.decode(body, type=_Answer)
+        answer = json_decoder(_Answer).decode(body)
     except msgspec.MsgspecError as error:
         raise NoAnswer(f"the carrier answered {status} with something else: {words(body)}") from error
     if answer.key != key:

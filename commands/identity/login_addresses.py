@@ -15,6 +15,7 @@ from commands import refusals
 from commands.identity.secrets import Secrets
 from commands.identity.vault import KeptAddress, Pool, connected
 from domain.sealed import KeyId, Sealed
+from runtime.decoders import json_decoder
 from runtime.keyring.errors import KeyringError, NoKeyDatabase
 from runtime.keyring.key_rows import ADDRESS
 from runtime.keyring.keyring import Keyring, SealedField, Unopened
@@ -83,7 +84,7 @@ class LoginAddresses:
             log.warning("address_not_opened", reason=str(NoKeyDatabase()))
             raise refusals.store_unavailable()
         try:
-            found = msgspec.json.decode(kept.sealed, type=Sealed)
+            found = json_decoder(Sealed).decode(kept.sealed)
             place = SealedField(f"{ADDRESS}{kept.digest}", FIELD, found.key_id, found.nonce, found.ciphertext)
             (opened,) = await self._keyring.open([place])
         except KeyringError as error:

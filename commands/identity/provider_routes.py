@@ -25,6 +25,7 @@ from commands.identity.recording import By
 from commands.identity.routing import Serving, json_answer, serving_of
 from commands.identity.session_routes import shown
 from domain.ids import ID_PATTERN, SessionId
+from runtime.decoders import json_decoder
 from runtime.http import api_version
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Known, Principal, Public
@@ -223,7 +224,7 @@ def _login(exchange: Exchange, serving: Serving) -> Login:
     content = accounts.secrets.open_login(base64.urlsafe_b64decode(found[0] + b"=" * (-len(found[0]) % 4)))
     if content is None:
         raise _refused("The login did not begin in this browser.")
-    login = msgspec.json.decode(content, type=Login)
+    login = json_decoder(Login).decode(content)
     if login.expires_at < accounts.recorder.clock().timestamp():
         raise _refused("The login took too long.")
     if login.provider != exchange.parameters["provider"]:

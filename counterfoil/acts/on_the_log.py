@@ -8,7 +8,6 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
-import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
@@ -33,6 +32,7 @@ from read_api.operations import ONE, Act
 from runtime import database
 from runtime.actors import actor
 from runtime.database import Role
+from runtime.decoders import json_decoder
 from runtime.documents import RedisDocuments
 from runtime.problems import ProblemError
 
@@ -113,7 +113,7 @@ class OnTheLog:
         with database.connect(self._url, role="counterfoil_reader", name="operator") as connection:
             row = connection.execute(ONE, {"position": position}).fetchone()
         assert row is not None, "the act was appended"
-        return msgspec.json.decode(row[0], type=Act)
+        return json_decoder(Act).decode(row[0])
 
     async def _appended(self, command: Command, target: str, body: dict[str, Any]) -> Answer:
         payload = command.payload(**body)

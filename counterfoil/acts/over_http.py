@@ -5,10 +5,10 @@ import uuid
 from typing import Any, Final, Self
 
 import httpx
-import msgspec
 
 from counterfoil.acts.errors import Refused
 from read_api.operations import Act
+from runtime.decoders import json_decoder
 
 PATHS: Final = {
     "retry_key": "/v1/operations/consumers/{target}/retries",
@@ -66,7 +66,7 @@ class OverHttp:
         answer = self._sent("GET", f"{self._queries}/v1/operations/acts/{position}")
         if answer.status_code != httpx.codes.OK:
             raise Refused(_detail(answer))
-        return msgspec.json.decode(answer.content, type=Act)
+        return json_decoder(Act).decode(answer.content)
 
     def _sent(self, method: str, url: str, **options: Any) -> httpx.Response:
         """The answer, of the first attempt that has one which is not to be tried again."""

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 
 from counterfoil.simulators.faults import Chance
+from runtime.decoders import json_decoder
 
 HOST: Final = "127.0.0.1"
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -112,7 +113,7 @@ class PartyHandler(http.server.BaseHTTPRequestHandler):
             self._no_such_thing()
             return None
         try:
-            asked = msgspec.json.decode(body, type=kind)
+            asked = json_decoder(kind).decode(body)
         except msgspec.MsgspecError:
             asked = None
         if asked is None or self.headers.get("idempotency-key") != asked.key:

@@ -8,6 +8,8 @@ from typing import Any, Generic, Self, TypeVar
 import msgspec
 from msgspec import Struct
 
+from runtime.decoders import json_decoder
+
 
 class LedgerEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request, and what was done about it; `answer` is what its answer said, whether or not it arrived.
@@ -47,8 +49,8 @@ class Ledger(Generic[E]):
 
     def entries(self) -> list[E]:
         """Everything written so far; a line that a crash cut off never counted."""
-        lines = self._path.read_bytes().splitlines(keepends=True)
-        return [msgspec.json.decode(line, type=self._kind) for line in lines if line.endswith(b"\n")]
+        read, lines = json_decoder(self._kind).decode, self._path.read_bytes().splitlines(keepends=True)
+        return [read(line) for line in lines if line.endswith(b"\n")]
 
     def write(self, entry: E) -> None:
         """Add an entry; it is on the disk afterwards. The first takes the place of what a crash cut off."""

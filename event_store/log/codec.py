@@ -9,6 +9,7 @@ from domain import event as domain_event
 from domain.event import Event
 from event_store.consumers.errors import FinalError
 from event_store.log import foreign
+from runtime.decoders import json_decoder
 
 _encoder = msgspec.json.Encoder()
 
@@ -78,4 +79,4 @@ def _decoder(type_name: str) -> Callable[[bytes], Event]:
         raise UnknownEventType(type_name)
     if domain_event.id_field_of(declared) is not None:
         return foreign.decoder(declared)
-    return msgspec.json.Decoder(declared).decode
+    return json_decoder(declared).decode

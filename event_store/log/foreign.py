@@ -13,6 +13,8 @@ from uuid import UUID
 
 import msgspec
 
+from runtime.decoders import json_decoder
+
 T = TypeVar("T")
 
 _READ: Final[dict[str, Callable[[str], Any]]] = {
@@ -32,7 +34,7 @@ _loose: Final = msgspec.json.Decoder(float_hook=Decimal)
 
 def decoder(declared: type[T]) -> Callable[[bytes], T]:
     """What reads payloads into a declared shape; it raises `msgspec.MsgspecError`, or RecursionError if too deep."""
-    typed = msgspec.json.Decoder(declared)
+    typed = json_decoder(declared)
 
     def decode(payload: bytes) -> T:
         if _MARK not in payload:

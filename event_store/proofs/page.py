@@ -78,6 +78,9 @@ class _Erasure(Struct, frozen=True):
     key_ids: tuple[str, ...]
 
 
+_decode_erasure: Final = msgspec.json.Decoder(_Erasure).decode
+
+
 class Page:
     """A page that grows by one event after the other."""
 
@@ -186,7 +189,7 @@ def _sealed(value: list[Any]) -> Sealed | None:
 
 def _keys_erased_by(event: Evidence) -> set[str]:
     try:
-        return set(msgspec.json.decode(event.payload, type=_Erasure).key_ids)
+        return set(_decode_erasure(event.payload).key_ids)
     except msgspec.DecodeError:
         return set()
 

@@ -61,6 +61,9 @@ class Policy(Struct, frozen=True):
         return [each.verifier for each in self.keys]
 
 
+_decode: Final = msgspec.json.Decoder(Policy).decode
+
+
 def parse(content: bytes) -> Policy:
     """Read a file.
 
@@ -68,7 +71,7 @@ def parse(content: bytes) -> Policy:
         MalformedNote: it is none, of another format, or has more keys than anybody needs.
     """
     try:
-        found = msgspec.json.decode(content, type=Policy)
+        found = _decode(content)
     except msgspec.DecodeError as error:
         raise MalformedNote(f"this is no list of keys: {error}") from error
     if found.format != FORMAT or len(found.keys) > KEYS_MAX:

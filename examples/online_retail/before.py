@@ -10,6 +10,7 @@ import msgspec
 from examples.online_retail.errors import UnexpectedAnswer
 from examples.online_retail.formats import CURRENCY
 from examples.online_retail.shop import Shop
+from runtime.decoders import json_decoder
 
 QUESTIONS_IN_FLIGHT_MAX = 4
 
@@ -65,7 +66,7 @@ def held_orders(shop: Shop, order_ids: Sequence[str]) -> list[str]:
 def load(path: Path, *, head: int) -> Before | None:
     """What an unfinished run left, unless it belongs to a log that a shorter one has since replaced."""
     try:
-        before = msgspec.json.decode(path.read_bytes(), type=Before)
+        before = json_decoder(Before).decode(path.read_bytes())
     except FileNotFoundError:
         return None
     except msgspec.MsgspecError as error:

@@ -15,6 +15,7 @@ import msgspec
 
 from counterfoil import progress
 from examples.online_retail.errors import ShopUnreachable, UnexpectedAnswer
+from runtime.decoders import json_decoder
 from runtime.http import api_version
 
 BATCH_COMMANDS_MAX = 500  # what POST /v1/commands takes
@@ -243,7 +244,7 @@ def _verdict(result: _Result) -> Verdict:
 
 def _decoded(response: httpx.Response, answer: type[Answer]) -> Answer:
     try:
-        return msgspec.json.decode(response.content, type=answer)
+        return json_decoder(answer).decode(response.content)
     except msgspec.MsgspecError as error:
         raise UnexpectedAnswer(f"{response.url} answered something else than expected: {error}") from error
 
@@ -258,7 +259,7 @@ def _unexpected(response: httpx.Response) -> UnexpectedAnswer:
 
 def _reason(response: httpx.Response) -> str:
     try:
-        problem: Any = msgspec.json.decode(response.content, type=_Problem)
+        problem: Any = json_decoder(_Problem).decode(response.content)
     except msgspec.MsgspecError:
         return f"{response.url} answered {response.status_code}"
     return f"{response.url} answered {response.status_code}: {problem.title or problem.detail}"

@@ -10,6 +10,7 @@ from msgspec import Struct
 from projections.storing import BuildId
 from projections.view import View
 from read_api.checkpoints import Checkpoints
+from runtime.decoders import json_decoder
 
 RowDict = dict[str, Any]
 """A row as it is shown: column name to value, nested values as raw JSON."""
@@ -35,9 +36,7 @@ class Resource(Struct, frozen=True, dict=True):
     @cached_property
     def _owner_of(self) -> msgspec.json.Decoder[Any]:
         assert self.owner is not None, "declared for what somebody owns"
-        return msgspec.json.Decoder(
-            msgspec.defstruct("Owned", [("owner", str | None)], rename={"owner": self.owner})
-        )
+        return json_decoder(msgspec.defstruct("Owned", [("owner", str | None)], rename={"owner": self.owner}))
 
     def belongs_to(self, owner: str, body: bytes) -> bool:
         """Whether what is shown is somebody's."""

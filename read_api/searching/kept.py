@@ -57,6 +57,9 @@ class Kept(Struct, frozen=True, array_like=True):
     answered: KeptAnswer
 
 
+_decode: Final = msgspec.msgpack.Decoder(Kept).decode
+
+
 class AnswerSlot(Struct, frozen=True):
     """Where the answer to a question is kept, and the table of the SKUs that it is made of."""
 
@@ -72,7 +75,6 @@ class KeptAnswers:
         self._reads = reads
         self._clock = clock
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(Kept).decode
 
     def slot(self, question: Question) -> AnswerSlot | None:
         """Where the answer to a question is kept; None: nowhere."""
@@ -121,7 +123,7 @@ class KeptAnswers:
         if not hmac.compare_digest(digest, self._digest(slot, body)):
             return None
         try:
-            return self._decode(body)
+            return _decode(body)
         except msgspec.MsgspecError:
             return None  # of another release
 

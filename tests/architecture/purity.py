@@ -206,6 +206,28 @@ def _reason(lines: list[str]) -> bool:
     return any(len(comment) > len("because") for comment in comments)
 
 
+def late_decoders(source: Source) -> Iterator[str]:
+    """Decoders of structs are made at an import, or by `runtime/decoders.py`: no two threads make one at once."""
+    if source.path == "runtime/decoders.py" or "msgspec" not in source.text:
+        return
+    functions = [node for node in source.nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for node in (inner for function in functions for inner in ast.walk(function)):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Attribute(value=ast.Name(id="msgspec")), attr="Decoder")
+            ):
+                yield source.at(node, "a decoder is made late: runtime.decoders.json_decoder")
+            case ast.Call(
+                func=ast.Attribute(
+                    value=ast.Attribute(value=ast.Name(id="msgspec"), attr="json"), attr="decode"
+                ),
+                keywords=[
+                    ast.keyword(arg="type", value=ast.Name() | ast.Attribute(value=ast.Name(id="self")))
+                ],
+            ):
+                yield source.at(node, "the decoder of a type is made late: runtime.decoders.json_decoder")
+
+
 def files_by_descriptor(source: Source) -> Iterator[str]:
     """Files with secrets, and those that must survive a power cut, are written by `runtime/durable.py`."""
     if source.path in WRITES_FILES_OF_ITS_OWN or source.package in LEFT_OUT:

@@ -109,6 +109,24 @@ def test_catching_everything_is_allowed_to_whoever_raises_again_or_says_why(hand
     assert not planted(purity.swallowed_errors, f"try:\n    work()\n{handler}\n")
 
 
+def test_no_thread_makes_a_decoder_that_others_make_meanwhile():
+    assert "" == broken(purity.late_decoders)
+
+
+@pytest.mark.parametrize(
+    "making",
+    [
+        "msgspec.json.Decoder(kind)",
+        "msgspec.msgpack.Decoder(Kept)",
+        "msgspec.json.decode(body, type=Answer)",
+        "msgspec.json.decode(body, type=self._kind)",
+    ],
+)
+def test_a_decoder_that_is_made_late_is_found(making: str):
+    assert planted(purity.late_decoders, f"import msgspec\ndef read():\n    return {making}")
+    assert not planted(purity.late_decoders, f"import msgspec\nread = {making}")
+
+
 def test_files_that_have_to_last_have_one_writer():
     assert "" == broken(purity.files_by_descriptor)
 

@@ -14,6 +14,7 @@ from commands.gateways.gateway import NoAnswer, Unaskable
 from commands.gateways.outside import OutsideClient, words
 from commands.gateways.payment.operations import Operation
 from commands.payment_outcomes import Contradiction, Outcome, ProviderAnswer, outcome_of
+from runtime.decoders import json_decoder
 
 _DECIDED: Final = frozenset((200, 201))
 
@@ -44,7 +45,7 @@ class HttpProvider:
         if status != 404:
             raise NoAnswer(f"the payment provider answered {status}: {words(body)}")
         try:
-            unknown = msgspec.json.decode(body, type=_Unknown)
+            unknown = json_decoder(_Unknown).decode(body)
         except msgspec.MsgspecError as error:
             raise NoAnswer(f"404, but not that the key is unknown: {words(body)}") from error
         if unknown.known or unknown.key != operation.key:
@@ -71,7 +72,7 @@ class HttpProvider:
 
 def _outcome(status: int, body: bytes, operation: Operation) -> Outcome:
     try:
-        return outcome_of(msgspec.json.decode(body, type=ProviderAnswer), operation)
+        return outcome_of(json_decoder(ProviderAnswer).decode(body), operation)
     except msgspec.MsgspecError as error:
         raise NoAnswer(
             f"the payment provider answered {status} with something else: {words(body)}"

@@ -27,6 +27,7 @@ from commands.payment_outcomes import (
     Outcome,
     Pending,
 )
+from runtime.decoders import json_decoder
 
 KEY: Final = "counterfoil_key"
 PAYMENT: Final = "counterfoil_payment"
@@ -392,7 +393,7 @@ def _capture(operation: Operation) -> str:
 
 def _decoded(body: Any, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return json_decoder(kind).decode(body)
     except msgspec.MsgspecError as error:
         raise NoAnswer("Stripe answered something else") from error
 

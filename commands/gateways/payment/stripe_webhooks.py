@@ -29,6 +29,7 @@ from commands.payment_outcomes import (
     ProviderAnswer,
 )
 from domain.payments.events import DisputeReason
+from runtime.decoders import json_decoder
 from runtime.problems import ProblemError
 
 _REASONS: Final[dict[str, DisputeReason]] = {
@@ -79,7 +80,7 @@ class StripeSigning(Struct, frozen=True):
         """See `WebhookSigning`; None also for payments that others made with the same account."""
         self.require_signed(headers.get(b"stripe-signature", b"").decode("latin-1"), body, now=now)
         try:
-            event = msgspec.json.decode(body, type=StripeEvent)
+            event = json_decoder(StripeEvent).decode(body)
             return await self._webhook(event)
         except msgspec.MsgspecError as error:
             raise ProblemError("validation-failed", "The webhook is none of Stripe.") from error
@@ -104,16 +105,16 @@ class StripeSigning(Struct, frozen=True):
     async def _webhook(self, event: StripeEvent) -> Webhook | None:
         kind, _, about = event.type.rpartition(".")
         if kind == "payment_intent" and about in _DECIDING:
-            intent = msgspec.json.decode(event.data.object, type=PaymentIntent)
+            intent = json_decoder(PaymentIntent).decode(event.data.object)
             return _decided(event, intent, authorised(intent))
         if kind in {"refund", "charge.refund"}:
-            refund = msgspec.json.decode(event.data.object, type=Refund)
+            refund = json_decoder(Refund).decode(event.data.object)
             webhook = _decided(event, refund, refunded(refund))
             if webhook is None or refund.status != "failed":
                 return webhook
             return msgspec.structs.replace(webhook, type="refund.reversed")
         if kind == "charge.dispute" and about in {"created", "closed"}:
-            return await self._disputed(event, msgspec.json.decode(event.data.object, type=Dispute))
+            return await self._disputed(event, json_decoder(Dispute).decode(event.data.object))
         return None
 
     async def _disputed(self, event: StripeEvent, dispute: Dispute) -> Webhook | None:

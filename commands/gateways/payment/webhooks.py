@@ -34,6 +34,7 @@ from domain.payments.events import DisputeReason
 from domain.payments.payment import PAYMENT, Payment
 from domain.payments.refusals import PaymentUnknown, WebhookTooEarly
 from runtime.actors import actor
+from runtime.decoders import json_decoder
 from runtime.http import api_version
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Public
@@ -248,7 +249,7 @@ class Ingest:
 
 def _webhook(body: bytes, identifier: str) -> Webhook:
     try:
-        webhook = msgspec.json.decode(body, type=Webhook)
+        webhook = json_decoder(Webhook).decode(body)
     except (msgspec.MsgspecError, binascii.Error) as error:
         raise ProblemError("validation-failed", "The webhook is none of the contract.") from error
     texts = [webhook.id, webhook.payment, *([] if webhook.dispute is None else [webhook.dispute.id])]
