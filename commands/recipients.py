@@ -31,7 +31,10 @@ class Recipient(Struct, frozen=True, kw_only=True):
 
 
 class Unwanted(Struct, frozen=True):
-    """The mail is not to be sent any more. `reason` goes into the log: `expired`, `superseded`, `used`, `erased`."""
+    """The mail is not to be sent any more, or to nobody.
+
+    `reason` goes into the log: `expired`, `superseded`, `used`, `erased`, `no_address`.
+    """
 
     reason: str
 
@@ -59,6 +62,17 @@ class ByTemplate:
     async def find(self, mail: MailRequested) -> Recipient | Unwanted:
         """See `Recipients`."""
         return await self._of.get(mail.template, self._others).find(mail)
+
+
+class FixedAddress:
+    """One address of the shop's own, from a setting; None: mails to it are not sent."""
+
+    def __init__(self, address: str | None) -> None:
+        self._found = Unwanted("no_address") if address is None else Recipient(address=address)
+
+    async def find(self, mail: MailRequested) -> Recipient | Unwanted:  # noqa: ARG002 - all go there
+        """See `Recipients`."""
+        return self._found
 
 
 class _Nobody:

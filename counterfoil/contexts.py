@@ -20,7 +20,7 @@ from commands.processes.order_mails import ORDER_MAILS
 from commands.processes.purchases import PURCHASES
 from commands.processes.restock import RESTOCK
 from commands.processes.security_notices import SECURITY_NOTICES
-from commands.recipients import ByTemplate, Recipients
+from commands.recipients import ByTemplate, FixedAddress, Recipients
 from counterfoil.context import Context, Contexts
 from counterfoil.operations import OPERATIONS
 from counterfoil.security import SECURITY
@@ -62,7 +62,7 @@ from domain.inventory.locations import LOCATIONS
 from domain.inventory.stock_item import STOCK
 from domain.mail import events as mail_events
 from domain.mail.mail import MAIL as MAILS
-from domain.mail.templates import OF_ORDERS
+from domain.mail.templates import DISPATCH_OVERDUE, OF_ORDERS
 from domain.money import AmountTooLarge
 from domain.ordering import credit_note, holding, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
@@ -103,7 +103,9 @@ async def _recipients(settings: Settings) -> AsyncIterator[Recipients]:
     from commands.identity import address_book
 
     async with address_book.opened(settings) as accounts, order_contacts.opened(settings) as orders:
-        yield ByTemplate(accounts, {template.name: orders for template in OF_ORDERS})
+        of_orders: dict[str, Recipients] = {template.name: orders for template in OF_ORDERS}
+        warehouse = {DISPATCH_OVERDUE.name: FixedAddress(settings.mail_warehouse)}
+        yield ByTemplate(accounts, of_orders | warehouse)
 
 
 ORDERING: Final = Context(

@@ -25,6 +25,7 @@ from runtime.masking import shown
 
 PREFIX: Final = setting_rules.PREFIX
 HttpAddress = Annotated[str, Field(pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$")]
+_MAIL_ADDRESS: Final = r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*$"
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
@@ -56,8 +57,7 @@ class Settings(BaseModel):
     )
 
     profile: Literal["development", "production"] = Field(
-        default="development",
-        description="What is refused at start: production needs what development does without.",
+        default="development", description="What is refused at start: production needs more than development."
     )
     identity: Literal["anonymous", "accounts"] | None = Field(
         default=None,
@@ -100,9 +100,7 @@ class Settings(BaseModel):
     )
     trusted_proxies: str | None = Field(
         default=None,
-        description=(
-            "Networks of one's own proxies, joined by commas, from which X-Forwarded-For counts; none if not set."
-        ),
+        description="Networks of one's own proxies, joined by commas, whose X-Forwarded-For counts; none if not set.",
     )
     api_processes: int = Field(
         default=1,
@@ -325,9 +323,7 @@ class Settings(BaseModel):
     mail_user: str | None = Field(default=None, description="Login at the mail server; none if not set.")
     mail_password: SecretStr | None = Field(default=None, description="Password of that login.")
     mail_from: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*$",
-        description="Address that mails are from.",
+        default=None, pattern=_MAIL_ADDRESS, description="Address that mails are from."
     )
     mail_name: str | None = Field(
         default=None,
@@ -337,6 +333,9 @@ class Settings(BaseModel):
     mail_links: HttpAddress | None = Field(
         default=None,
         description="Address of the pages to which links in mails lead, such as https://shop.example/account.",
+    )
+    mail_warehouse: str | None = Field(
+        default=None, pattern=_MAIL_ADDRESS, description="Address that is reminded of orders to dispatch."
     )
     gateways_of: str | None = Field(
         default=None,
@@ -380,6 +379,9 @@ class Settings(BaseModel):
         default=2_592_000.0, gt=0, le=31_536_000, description="Seconds until an idle cart expires."
     )
     unpaid_after_s: float = Field(default=900.0, gt=0, description="Seconds that a buyer has to pay.")
+    dispatch_after_s: float = Field(
+        default=259_200.0, gt=0, le=31_536_000, description="Seconds that a warehouse has for an order."
+    )
     drain_s: float = Field(
         default=8.0,
         gt=0,

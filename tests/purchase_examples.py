@@ -18,6 +18,7 @@ from domain.inventory.events import (
 from domain.money import Currency, Minor
 from domain.ordering.events import (
     BackorderFilled,
+    DispatchOverdue,
     HoldLifted,
     OrderBackordered,
     OrderHeld,
@@ -94,6 +95,11 @@ def backorder_filled(**changes: Any) -> BackorderFilled:
     return replace(BackorderFilled(**_PIECES, filled_at=NOW), **changes)
 
 
+def dispatch_overdue(**changes: Any) -> DispatchOverdue:
+    of_order: dict[str, Any] = {"order_id": OrderId(ORDER), "reminder": 1}
+    return replace(DispatchOverdue(**of_order, waiting_since=NOW, noted_at=NOW), **changes)
+
+
 def stock_located(**changes: Any) -> StockLocated:
     located = StockLocated(
         sku=Sku("85123A"),
@@ -124,6 +130,7 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
     backorder_released(),
     order_backordered(),
     backorder_filled(),
+    dispatch_overdue(),
     stock_located(),
     location_set(),
     purchase_begun(),

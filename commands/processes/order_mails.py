@@ -1,7 +1,7 @@
 """Mails to the buyer: what becomes of an order is written to the address that its contact data has.
 
-They are about a contract that the buyer asked for, so no consent to marketing is needed, and none is looked for. Runs
-only where a mail server is configured.
+The warehouse is written to about an order that should have left. Mails to buyers are about a contract that they asked
+for, so no consent to marketing is needed, and none is looked for. Runs only where a mail server is configured.
 """
 
 import hashlib
@@ -9,16 +9,25 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from commands.decision import Decision, DecisionView, events_of
+from commands.decision import Appended, Decision, DecisionView, events_of
 from commands.processes.process import Process, Streams
 from domain.event import Event
 from domain.ids import OrderId
 from domain.mail.events import MailId
 from domain.mail.mail import MAIL, request_mail
-from domain.mail.templates import ORDER_CONFIRMED, ORDER_RECEIVED, ORDER_REJECTED, PAYMENT_NEEDED, Template
+from domain.mail.templates import (
+    DISPATCH_OVERDUE,
+    ORDER_CONFIRMED,
+    ORDER_DELAYED,
+    ORDER_RECEIVED,
+    ORDER_REJECTED,
+    PAYMENT_NEEDED,
+    Template,
+)
 from domain.money import decimal
 from domain.ordering.events import (
     CancellationReason,
+    DispatchOverdue,
     OrderCancelled,
     OrderConfirmed,
     OrderPlaced,
@@ -36,6 +45,9 @@ NOT_OLDER_THAN: Final = timedelta(days=7)
 
 UNPAID: Final = frozenset((Status.PLACED, Status.CONFIRMED))
 """Orders whose buyer may still pay."""
+
+WAREHOUSE: Final = "warehouse"
+"""The recipient of mails to the warehouse, whose address is a setting."""
 
 _DIGEST_CHARACTERS: Final = 32
 _NOT_IN_STOCK: Final = "not all of it is in stock"
@@ -85,17 +97,26 @@ def _mail(
             return Decision()
         assert order.customer_id is not None, "an order with contact data has a customer"
         mail_id = _mail_id(template.name, *about(event))
-        requested: list[Event] = request_mail(
-            view.current(MAIL, mail_id),
-            template,
-            mail_id=mail_id,
-            recipient_ref=order.customer_id,
-            now=now,
-            parameters={"order": order_id, **parameters(event)},
-        )
-        return Decision(events_of(MAIL, mail_id, requested))
+        filled = {"order": order_id, **parameters(event)}
+        return Decision(_requested(view, template, mail_id, to=order.customer_id, parameters=filled, now=now))
 
     ORDER_MAILS.when(trigger, reads=streams)(write)
+
+
+def _requested(
+    view: DecisionView,
+    template: Template,
+    mail_id: MailId,
+    *,
+    to: str,
+    parameters: dict[str, str],
+    now: datetime,
+) -> tuple[Appended, ...]:
+    before = view.current(MAIL, mail_id)
+    requested: list[Event] = request_mail(
+        before, template, mail_id=mail_id, recipient_ref=to, now=now, parameters=parameters
+    )
+    return events_of(MAIL, mail_id, requested)
 
 
 def _total(event: OrderPlaced | OrderConfirmed) -> dict[str, str]:
@@ -126,3 +147,28 @@ _mail(
     about=lambda event: (event.payment_id, str(event.attempt)),
     wanted=_is_unpaid,
 )
+
+
+def order_and_reminders(event: DispatchOverdue) -> Streams:
+    """The order, and the two mails about its being late."""
+    return [(ORDER, event.order_id), *((MAIL, each) for each in _reminders(event))]
+
+
+@ORDER_MAILS.when(DispatchOverdue, reads=order_and_reminders)
+def remind(event: DispatchOverdue, view: DecisionView, now: datetime) -> Decision:
+    """Remind the warehouse of an order that should have left, and let its buyer choose; nothing once it left."""
+    order = view.current(ORDER, event.order_id)
+    if order is None or order.status is not Status.CONFIRMED or now - event.waiting_since > NOT_OLDER_THAN:
+        return Decision()
+    to_warehouse, to_buyer = _reminders(event)
+    since = {"order": event.order_id, "since": f"{event.waiting_since:%Y-%m-%d %H:%M} UTC"}
+    mails = _requested(view, DISPATCH_OVERDUE, to_warehouse, to=WAREHOUSE, parameters=since, now=now)
+    if order.reachable and order.customer_id is not None:
+        of_it = {"order": str(event.order_id)}
+        mails += _requested(view, ORDER_DELAYED, to_buyer, to=order.customer_id, parameters=of_it, now=now)
+    return Decision(mails)
+
+
+def _reminders(event: DispatchOverdue) -> tuple[MailId, MailId]:
+    about = (event.order_id, str(event.reminder))
+    return _mail_id(DISPATCH_OVERDUE.name, *about), _mail_id(ORDER_DELAYED.name, *about)

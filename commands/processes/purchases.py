@@ -5,7 +5,8 @@ placed ─▶ stock reserved and payment requested, in one append ─▶ authori
 What happens to the order itself is decided by `fulfilment`, what becomes of its payment here. An authorisation that
 nobody knows about is waited for, and its stock with it; a decline that may go well another time leaves the buyer with
 some attempts, for a time; a decline for good cancels the order. What is held or taken for an order that is off is given
-back, also if it was held only later. An order that is confirmed is not shipped while its amount is not held.
+back, also if it was held only later. An order that is confirmed is not shipped while its amount is not held; one that
+could be shipped and is not, paid by a method or not, is noted as overdue.
 """
 
 from collections.abc import Sequence
@@ -21,8 +22,11 @@ from domain.ordering import holding
 from domain.ordering import order as ordering
 from domain.ordering import purchase as purchasing
 from domain.ordering.events import (
+    DispatchOverdue,
+    HoldLifted,
     OrderCancelled,
     OrderConfirmed,
+    OrderHeld,
     OrderRejected,
     OrderShipped,
     PaymentNeeded,
@@ -227,6 +231,28 @@ def collect_again(order: Order | None, view: DecisionView, now: datetime) -> Dec
     if order.payment is None or payment is None or order.status is not Status.SHIPPED:
         return Decision()
     return _go_on(order, payment, now)
+
+
+OVERDUE: Final = Timer(PURCHASES, "overdue", of=ORDER, after="dispatch_after_s")
+
+
+def since_it_may_be_sent(_event: Event, recorded_at: datetime) -> datetime:
+    """The setting says how long a warehouse may take."""
+    return recorded_at
+
+
+for _begun in (OrderConfirmed, HoldLifted):
+    OVERDUE.set_by(_begun)(since_it_may_be_sent)
+
+
+OVERDUE.cleared_by(OrderHeld, OrderShipped, OrderCancelled, OrderRejected, DispatchOverdue)
+
+
+@OVERDUE.fires
+def remind(order: Order | None, _view: DecisionView, now: datetime) -> Sequence[Event]:
+    """Note that the order should have left, unless it has."""
+    assert order is not None, "an order that was confirmed has no state"
+    return holding.note_overdue(order, now=now)
 
 
 def _held(order: Order, now: datetime) -> tuple[Appended, ...]:

@@ -50,7 +50,13 @@ ORDER_REJECTED: Final = Template(name="order-rejected", parameters=("order", "wh
 PAYMENT_NEEDED: Final = Template(name="payment-needed", parameters=("order", "why"))
 """The order waits for its buyer to pay, or to confirm a payment."""
 
-OF_ORDERS: Final = (ORDER_RECEIVED, ORDER_CONFIRMED, ORDER_REJECTED, PAYMENT_NEEDED)
+ORDER_DELAYED: Final = Template(name="order-delayed", parameters=("order",))
+"""The order has not left, and its buyer may wait or cancel it."""
+
+DISPATCH_OVERDUE: Final = Template(name="dispatch-overdue", parameters=("order", "since"))
+"""The warehouse could have sent the order since then."""
+
+OF_ORDERS: Final = (ORDER_RECEIVED, ORDER_CONFIRMED, ORDER_REJECTED, PAYMENT_NEEDED, ORDER_DELAYED)
 """Mails to the buyer about an order: their parameter `order` is its id."""
 
 TEMPLATES: Final = (
@@ -62,5 +68,6 @@ TEMPLATES: Final = (
     IDENTITY_LINKED,
     ACCOUNT_LOCKED,
     *OF_ORDERS,
+    DISPATCH_OVERDUE,
 )
 """All of them."""

@@ -322,6 +322,16 @@ class BackorderFilled(Event, frozen=True, kw_only=True):
     filled_at: Moment
 
 
+@event_type("ordering.dispatch_overdue.v1")
+class DispatchOverdue(Event, frozen=True, kw_only=True):
+    """The order could be sent since `waiting_since`, and was not: warehouse and buyer are written to."""
+
+    order_id: OrderId
+    reminder: int
+    waiting_since: Moment
+    noted_at: Moment
+
+
 def _order(event: Any) -> str:
     return f"order-{event.order_id}"
 

@@ -13,6 +13,7 @@ from domain.ids import OrderId, Sku
 from domain.moment import in_utc
 from domain.ordering.events import (
     BackorderFilled,
+    DispatchOverdue,
     HoldLifted,
     HoldReason,
     OrderBackordered,
@@ -129,6 +130,21 @@ def replace_stock(order: Order, *, now: datetime) -> list[Event]:
         )
         for total in order.skus
         if total.sku in order.lost
+    ]
+
+
+def note_overdue(order: Order, *, now: datetime) -> list[Event]:
+    """Note that an order could have been sent for too long; nothing if it left, is off, or is not to be sent."""
+    if order.status is not Status.CONFIRMED or order.holds:
+        return []
+    assert order.waiting_since is not None, "a confirmed order waits since then"
+    return [
+        DispatchOverdue(
+            order_id=order.order_id,
+            reminder=order.reminders + 1,
+            waiting_since=order.waiting_since,
+            noted_at=in_utc(now),
+        )
     ]
 
 

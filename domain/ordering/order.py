@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -32,6 +32,7 @@ from domain.ordering.events import (
     BackorderFilled,
     CancellationReason,
     Contact,
+    DispatchOverdue,
     HoldLifted,
     HoldReason,
     OrderBackordered,
@@ -70,6 +71,7 @@ class Order(Struct, frozen=True, kw_only=True):
 
     `reachable`: its contact data has an address of e-mail. `redeems`: it uses a coupon. `holds`: why it is not to be
     shipped. `lost`: the SKUs of which nothing is reserved any more. `backordered`: pieces that it waits for, by SKU.
+    `waiting_since`: when it was confirmed, or its last hold lifted. `reminders`: how often it was overdue since.
     """
 
     order_id: OrderId
@@ -89,6 +91,8 @@ class Order(Struct, frozen=True, kw_only=True):
     holds: tuple[HoldReason, ...] = ()
     lost: tuple[Sku, ...] = ()
     backordered: Mapping[Sku, int] = {}
+    waiting_since: datetime | None = None
+    reminders: int = 0
 
 
 class Buyer(Struct, frozen=True, kw_only=True):
@@ -231,7 +235,7 @@ def evolve(order: Order | None, event: Event) -> Order:
     assert order is not None, "an event about an order before it was placed"
     match event:
         case OrderConfirmed():
-            return replace(order, status=Status.CONFIRMED)
+            return replace(order, status=Status.CONFIRMED, waiting_since=event.confirmed_at)
         case OrderShipped():
             return replace(order, status=Status.SHIPPED, shipped_at=event.shipped_at)
         case OrderCancelled():
@@ -247,7 +251,10 @@ def _held(order: Order, event: Event) -> Order:
         case OrderHeld():
             return replace(order, holds=(*order.holds, event.reason))
         case HoldLifted():
-            return replace(order, holds=tuple(each for each in order.holds if each != event.reason))
+            holds = tuple(each for each in order.holds if each != event.reason)
+            return replace(order, holds=holds, waiting_since=event.lifted_at)
+        case DispatchOverdue():
+            return replace(order, reminders=event.reminder)
         case OrderStockLost():
             backordered = _waiting(order, event.sku, -order.backordered.get(event.sku, 0))
             return replace(order, lost=(*order.lost, event.sku), backordered=backordered)
@@ -281,6 +288,7 @@ ORDER: Final[Aggregate[Order]] = Aggregate(
         OrderStockReplaced,
         OrderBackordered,
         BackorderFilled,
+        DispatchOverdue,
     ),
     cached=False,
 )
@@ -393,11 +401,8 @@ def reject(
     order = known(order, order_id=order_id)
     match order.status:
         case Status.PLACED:
-            return [
-                OrderRejected(
-                    order_id=order_id, reason="stock", missing=tuple(missing), rejected_at=in_utc(now)
-                )
-            ]
+            short = tuple(missing)
+            return [OrderRejected(order_id=order_id, reason="stock", missing=short, rejected_at=in_utc(now))]
         case Status.REJECTED:
             return []
         case Status.CONFIRMED | Status.SHIPPED:
@@ -469,32 +474,26 @@ def ship(order: Order | None, *, order_id: OrderId, now: datetime) -> list[Event
 
 
 def _confirmed(order: Order, *, now: datetime) -> OrderConfirmed:
-    return OrderConfirmed(
-        order_id=order.order_id,
-        customer_id=order.customer_id,
-        placed_at=order.placed_at,
-        country=order.country,
-        currency=order.currency,
-        lines=order.lines,
-        skus=order.skus,
-        units=order.units,
-        total=order.total,
-        confirmed_at=in_utc(now),
-    )
+    return OrderConfirmed(**_sale(order), confirmed_at=in_utc(now))
 
 
 def _cancelled(order: Order, *, reason: CancellationReason, now: datetime) -> OrderCancelled:
+    was_confirmed = order.status is Status.CONFIRMED
     return OrderCancelled(
-        order_id=order.order_id,
-        reason=reason,
-        was_confirmed=order.status is Status.CONFIRMED,
-        customer_id=order.customer_id,
-        placed_at=order.placed_at,
-        country=order.country,
-        currency=order.currency,
-        lines=order.lines,
-        skus=order.skus,
-        units=order.units,
-        total=order.total,
-        cancelled_at=in_utc(now),
+        **_sale(order), reason=reason, was_confirmed=was_confirmed, cancelled_at=in_utc(now)
     )
+
+
+def _sale(order: Order) -> dict[str, Any]:
+    """What sums need of an order, which its later events repeat."""
+    return {
+        "order_id": order.order_id,
+        "customer_id": order.customer_id,
+        "placed_at": order.placed_at,
+        "country": order.country,
+        "currency": order.currency,
+        "lines": order.lines,
+        "skus": order.skus,
+        "units": order.units,
+        "total": order.total,
+    }

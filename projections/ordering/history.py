@@ -15,6 +15,7 @@ from domain.event import Event
 from domain.money import Minor
 from domain.ordering.events import (
     BackorderFilled,
+    DispatchOverdue,
     HoldLifted,
     OrderBackordered,
     OrderCancelled,
@@ -185,9 +186,17 @@ def filled(history: OrderHistory, event: BackorderFilled) -> OrderHistory:
     return _with(history, TimelineStep(step="backorder_filled", at=event.filled_at, sku=event.sku))
 
 
+@order_history.on(DispatchOverdue)
+def overdue(history: OrderHistory, event: DispatchOverdue) -> OrderHistory:
+    """The parcel should have left; it waits for nothing but the warehouse."""
+    return _with(
+        replace(history, fulfilment="overdue"), TimelineStep(step="dispatch_overdue", at=event.noted_at)
+    )
+
+
 def _with_parcel(history: OrderHistory, step: TimelineStep) -> OrderHistory:
     """Where the parcel stands after a hold began or ended; none is left of an order that is off."""
-    if history.fulfilment in {"unfulfilled", "held"}:
+    if history.fulfilment in {"unfulfilled", "held", "overdue"}:
         history = replace(history, fulfilment="held" if history.holds else "unfulfilled")
     return _with(history, step)
 

@@ -35,8 +35,10 @@ Status = Literal["placed", "confirmed", "rejected", "cancelled", "shipped"]
 PaymentAxis = Literal["none", "pending", "partial", "authorised", "captured", "refunded"]
 """Where the payments of an order stand together; `partial`: less than its total is held, or captured."""
 
-FulfilmentAxis = Literal["none", "unfulfilled", "held", "shipped"]
-"""Where its parcel stands; `none`: there is and will be none; `held`: it is not to be sent yet."""
+FulfilmentAxis = Literal["none", "unfulfilled", "held", "overdue", "shipped"]
+"""Where its parcel stands; `none`: there is and will be none; `held`: it is not to be sent yet; `overdue`: it should
+have left.
+"""
 
 Step = Literal[
     "placed",
@@ -50,6 +52,7 @@ Step = Literal[
     "stock_replaced",
     "backordered",
     "backorder_filled",
+    "dispatch_overdue",
     "payment_requested",
     "payment_action_required",
     "payment_declined",

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from commands import order_contacts, recipients
 from commands.identity import address_book, startup
 from commands.recipients import Recipient, Recipients, RecipientsUnreachable, Unwanted
-from domain.mail.templates import OF_ORDERS, TEMPLATES, VERIFY_ADDRESS
+from domain.mail.templates import DISPATCH_OVERDUE, OF_ORDERS, TEMPLATES, VERIFY_ADDRESS
 from domain.ordering.events import Contact
 from domain.sealed import KeyId, Sealed
 from runtime import database
@@ -169,11 +169,17 @@ async def test_without_the_file_of_secrets_mails_with_links_wait_for_it(sender, 
 
 async def test_each_mail_is_for_whom_the_context_of_its_template_knows(sender):
     async with identitys(sender) as accounts, orders(sender) as of_orders:
-        both = recipients.ByTemplate(accounts, {each.name: of_orders for each in OF_ORDERS})
+        known = {each.name: of_orders for each in OF_ORDERS}
+        known[DISPATCH_OVERDUE.name] = recipients.FixedAddress("warehouse@shop.example")
+        both = recipients.ByTemplate(accounts, known)
 
         for template in TEMPLATES:
             assert isinstance(await both.find(requested(template)), Recipient)
         assert Unwanted("erased") == await both.find(requested(OF_ORDERS[0], mail_id="to-nobody"))
+
+
+async def test_mails_to_an_address_that_is_not_set_are_not_sent():
+    assert Unwanted("no_address") == await recipients.FixedAddress(None).find(requested(DISPATCH_OVERDUE))
 
 
 async def test_a_recipient_never_shows_what_it_holds():

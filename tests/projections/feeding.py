@@ -99,6 +99,7 @@ from tests.purchase_examples import (
     backorder_policy_set,
     backorder_recorded,
     backorder_released,
+    dispatch_overdue,
     hold_lifted,
     location_set,
     order_backordered,
@@ -175,6 +176,7 @@ def _known() -> Iterator[tuple[str, Event]]:
         hold_lifted,
         order_backordered,
         backorder_filled,
+        dispatch_overdue,
     )
     yield from ((ORDER.stream(order_id), event(order_id=order_id)) for event in held)
     of_it = {"sku": Sku("85123B"), "order_id": order_id}

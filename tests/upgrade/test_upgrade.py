@@ -130,6 +130,7 @@ UNRELEASED = {
     "inventory.reservation_lost.v1",
     "inventory.stock_located.v1",
     "ordering.backorder_filled.v1",
+    "ordering.dispatch_overdue.v1",
     "ordering.order_backordered.v1",
     "ordering.order_held.v1",
     "ordering.order_stock_lost.v1",

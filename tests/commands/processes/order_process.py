@@ -19,7 +19,12 @@ ROOT: Final = Path(__file__).parents[3]
 PAGE: Final = ROOT / "docs" / "order-process.md"
 TESTS: Final = tuple(
     Path(__file__).with_name(name)
-    for name in ("test_order_process.py", "test_confirmed_orders.py", "test_order_mails_sent.py")
+    for name in (
+        "test_order_process.py",
+        "test_confirmed_orders.py",
+        "test_dispatch.py",
+        "test_order_mails_sent.py",
+    )
 )
 NOT_DONE: Final = "not done"
 PASSED: Final = "passed"
@@ -237,10 +242,19 @@ ROWS: Final = (
         "test_an_order_that_is_off_gives_its_pieces_back_where_they_lie",
     ),
     Row(
-        "the order is never dispatched",
-        "the warehouse is reminded, the buyer may choose",
-        "",
-        not_done="there is no mail to the warehouse",
+        "the order is not dispatched for three days",
+        "the timer `overdue` notes it: the warehouse is reminded once, and the buyer is written to and may choose",
+        "test_the_warehouse_is_reminded_of_an_order_that_it_does_not_dispatch_and_its_buyer_may_choose",
+    ),
+    Row(
+        "the buyer does not wait",
+        "cancelled: stock released, payment voided",
+        "test_a_buyer_may_cancel_an_order_that_the_warehouse_is_reminded_of",
+    ),
+    Row(
+        "the order is held meanwhile",
+        "nobody is reminded; once the hold is lifted, the time counts anew",
+        "test_a_held_order_is_not_late_until_some_time_after_its_hold_is_lifted",
     ),
     Row(
         "the parcel is lost",
@@ -287,10 +301,14 @@ confirmed.
 
 A confirmed order is [held](contexts/ordering.md#holds) while its amount is not, from when the timer `hold` requests it
 again. One that is only placed is not held after a day without an answer, but cancelled: its stock would wait as long
-as the provider is silent, and what turns out to be held is voided ([ADR 93](adr/0093-stock-before-money.md)). The rows
-of warehouse and parcel are about neither payment nor stock, and not of this process. Those of mails are of the process
+as the provider is silent, and what turns out to be held is voided ([ADR 93](adr/0093-stock-before-money.md)). The row
+of the parcel is about neither payment nor stock, and not of this process. Those of mails are of the process
 `order-mails` and of the sender, which `counterfoil_gateway_calls{gateway="mail"}` counts; a mail that cannot be made is
 [parked](runbooks/parked-key.md) until somebody retries it ([mail](mail.md#delivery)).
+
+A warehouse has `COUNTERFOIL_DISPATCH_AFTER_S` (three days) from when an order is confirmed, or the last of its holds
+lifted. `GET /v1/order-history?fulfilment=overdue` lists those that should have left; `COUNTERFOIL_MAIL_WAREHOUSE` is
+written to about each, and nobody if it is not set.
 
 `GET /v1/payments?waiting=true` lists the payments that wait for somebody, with what for.
 

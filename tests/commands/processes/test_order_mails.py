@@ -10,7 +10,7 @@ from domain import event as domain_event
 from domain.mail.mail import MAIL
 from domain.ordering.order import ORDER
 from tests.examples import CONTACT, LONG_AGO, cancelled, confirmed, placed, rejected, shipped
-from tests.purchase_examples import payment_needed
+from tests.purchase_examples import dispatch_overdue, payment_needed
 
 NOW = LONG_AGO + timedelta(minutes=1)
 PLACED = placed(contact=CONTACT)
@@ -66,6 +66,45 @@ def test_the_buyer_is_written_to_once(case):
 )
 def test_an_order_without_an_address_is_not_written_about(case, order):
     assert [] == decided(MAILS[case][0], order=(order,))
+
+
+LATE = dispatch_overdue(order_id=PLACED.order_id, waiting_since=NOW)
+CONFIRMED = (PLACED, confirmed())
+
+
+def reminded(*mails, order=CONFIRMED, now=NOW):
+    """The templates that a late order is written about by."""
+    reaction = ORDER_MAILS.reactions[domain_event.type_name(LATE)]
+    before = (
+        *((ORDER, PLACED.order_id, each) for each in order),
+        *((MAIL, each.mail_id, each) for each in mails),
+    )
+    return [mail for _, _, mail in reaction.decide(LATE, given_streams(*before).view, now).events]
+
+
+def test_warehouse_and_buyer_are_written_to_about_an_order_that_is_late_once_for_each_time():
+    mails = reminded()
+
+    of_it = {"order": PLACED.order_id}
+    since = {**of_it, "since": f"{NOW:%Y-%m-%d %H:%M} UTC"}
+    assert [
+        ("dispatch-overdue", "warehouse", since),
+        ("order-delayed", PLACED.customer_id, of_it),
+    ] == [(each.template, each.recipient_ref, each.parameters) for each in mails]
+    assert [] == reminded(*mails)
+
+
+def test_a_buyer_without_an_address_is_not_asked_what_to_do():
+    assert ["dispatch-overdue"] == [each.template for each in reminded(order=(placed(), confirmed()))]
+
+
+@pytest.mark.parametrize("over", [shipped(), cancelled()], ids=["shipped", "cancelled"])
+def test_nobody_is_written_to_about_an_order_that_is_late_no_more(over):
+    assert [] == reminded(order=(*CONFIRMED, over))
+
+
+def test_nobody_is_written_to_about_an_order_that_waits_since_long_ago():
+    assert [] == reminded(now=NOW + NOT_OLDER_THAN + timedelta(seconds=1))
 
 
 def test_an_order_of_long_ago_is_not_written_about():

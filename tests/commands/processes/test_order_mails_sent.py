@@ -40,7 +40,7 @@ def completed(call):
     raise AssertionError("it waits")
 
 
-class Counts:
+class HandoverCounts:
     """How often each mail was handed over, as the table next to the log has it."""
 
     def __init__(self):
@@ -68,10 +68,10 @@ class MailsFail(Sale):
         super().__init__(world)
         self.mailbox = Counter()
         letterhead = Letterhead(address="a@shop.example", name="The shop", links="https://shop.example")
-        self.mails = Mails(self, Counts(), self, letterhead=letterhead, clock=lambda: self.now)
+        self.mails = Mails(self, HandoverCounts(), self, letterhead=letterhead, clock=lambda: self.now)
 
     async def find(self, _mail):
-        """The address of whoever gets it."""
+        """The address of the buyer."""
         return Recipient(address="ada@example.org")
 
     async def send(self, mail, *, handing_over, **_):

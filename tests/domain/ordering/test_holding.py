@@ -1,5 +1,7 @@
 """Orders are held and lifted, each reason for itself; one that lost its stock is held until that is replaced."""
 
+from datetime import timedelta
+
 import pytest
 
 from domain.ordering import holding
@@ -15,6 +17,7 @@ from domain.ordering.order import (
 from tests.examples import NOW, ORDER, POSTAGE, SKU, cancelled, confirmed, placed, rejected, shipped
 from tests.purchase_examples import (
     backorder_filled,
+    dispatch_overdue,
     hold_lifted,
     order_backordered,
     order_held,
@@ -44,6 +47,27 @@ def lift(*facts, reason="payment"):
 
 def lose_stock(*facts, sku=SKU, waits_for=0):
     return holding.lose_stock(after(*facts), order_id=ORDER, sku=sku, waits_for=waits_for, now=NOW)
+
+
+def note_overdue(*facts):
+    return holding.note_overdue(after(*facts), now=NOW)
+
+
+def test_an_order_that_could_be_sent_is_overdue_as_often_as_it_waits_anew():
+    lifted = hold_lifted(lifted_at=NOW + timedelta(days=1))
+    again = dispatch_overdue(reminder=2, waiting_since=lifted.lifted_at)
+
+    assert [dispatch_overdue()] == note_overdue(*CONFIRMED)
+    assert [again] == note_overdue(*CONFIRMED, dispatch_overdue(), order_held(), lifted)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [(placed(),), (*CONFIRMED, order_held()), (*CONFIRMED, shipped()), (*CONFIRMED, cancelled())],
+    ids=["placed", "held", "shipped", "cancelled"],
+)
+def test_an_order_that_is_not_to_be_sent_is_not_overdue(facts):
+    assert [] == note_overdue(*facts)
 
 
 @pytest.mark.parametrize("facts", [(placed(),), CONFIRMED, (*CONFIRMED, order_held(reason="fraud"))])

@@ -33,6 +33,7 @@ from tests.payment_examples import (
 )
 from tests.purchase_examples import (
     backorder_filled,
+    dispatch_overdue,
     hold_lifted,
     order_backordered,
     order_held,
@@ -77,6 +78,9 @@ def steps(*events):
         ((confirmed(), order_held(), order_held(reason="fraud"), hold_lifted()), "confirmed", "held"),
         ((confirmed(), order_held(), hold_lifted()), "confirmed", "unfulfilled"),
         ((confirmed(), order_held(), cancelled()), "cancelled", "none"),
+        ((confirmed(), dispatch_overdue()), "confirmed", "overdue"),
+        ((confirmed(), dispatch_overdue(), order_held(), hold_lifted()), "confirmed", "unfulfilled"),
+        ((confirmed(), dispatch_overdue(), shipped()), "shipped", "shipped"),
     ],
 )
 def test_an_order_says_where_it_and_its_parcel_stand(later, status, fulfilment):
