@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from prometheus_client import CollectorRegistry, Counter
 
 from runtime.breaker import Breaker
-from runtime.quotas.quota import Allowance, Quota
+from runtime.quotas.quota import Allowance, Quota, Source
 from runtime.quotas.shared_windows import SharedWindows, WindowsUnavailable
 from runtime.quotas.windows import Windows
 from runtime.settings import Settings
@@ -41,6 +41,7 @@ class Limiter:
             ["limit", "source", "verdict"],
             registry=registry,
         )
+        self._counters: dict[tuple[str, Source, bool], Counter] = {}
 
     @property
     def is_shared(self) -> bool:
@@ -63,10 +64,15 @@ class Limiter:
             allowance = self._local.take(quota.part(self._processes), subject)
         elif allowance.passes:
             self._local.note(quota, subject)
-        self._decisions.labels(
-            quota.name, allowance.source, "passed" if allowance.passes else "refused"
-        ).inc()
+        self._count(quota.name, allowance.source, passes=allowance.passes)
         return allowance
+
+    def _count(self, limit: str, source: Source, *, passes: bool) -> None:
+        counter = self._counters.get((limit, source, passes))
+        if counter is None:
+            counter = self._decisions.labels(limit, source, "passed" if passes else "refused")
+            self._counters[limit, source, passes] = counter
+        counter.inc()
 
     async def _by_all(self, quota: Quota, subject: str) -> Allowance | None:
         if self._shared is None or not self._breaker.allows(self._clock()):
