@@ -9,7 +9,7 @@ else goes uvicorn's way, into the same pipeline.
 
 import asyncio
 from typing import Any, Final, cast
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from starlette.responses import Response
 from starlette.types import Scope
@@ -117,7 +117,8 @@ class PipelineProtocol(LimitedProtocol):
                 self.transport.write(self._pipeline.refuse(refusal, method, self.headers, also=also))
                 return
             if "?" not in path:
-                path = unquote(path) if "%" in path else path
+                if "%" in path:
+                    path = unquote_to_bytes(path).decode("utf-8", "replace")
                 match = self._pipeline.table.match(method, path)
                 if match[0].whole:
                     self.scope["method"], self.scope["path"] = method, path
