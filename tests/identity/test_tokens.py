@@ -15,11 +15,12 @@ from commands.identity.sessions import private_key
 from runtime.identity import tokens
 from runtime.identity.lifetimes import LEEWAY_S
 from runtime.identity.tokens import AUDIENCE, TOKEN_BYTES_MAX, BadToken, Claims
-from runtime.identity.trust import public_key
+from runtime.identity.trust import Trust, public_key
 
 KEY: Final = private_key("k-1", bytes(range(32)))
 OTHER: Final = private_key("k-1", bytes(32))
-KEYS: Final = {"k-1": public_key("k-1", base64.urlsafe_b64decode(KEY.as_dict()["x"] + "="))}
+PUBLIC: Final = base64.urlsafe_b64decode(KEY.as_dict()["x"] + "=")
+KEYS: Final = {"k-1": public_key("k-1", PUBLIC)}
 ISSUER: Final = "counterfoil:test"
 NOW: Final = 1_800_000_000
 CPU_S_MAX: Final = 0.005
@@ -150,6 +151,29 @@ def test_t4_a_token_that_is_costly_to_read_is_not_read(token):
 def test_t4_the_bound_is_that_of_the_row():
     assert 8 * 1024 == TOKEN_BYTES_MAX
     assert LEEWAY_S <= 60
+
+
+@pytest.mark.parametrize("end", ["denied", "key gone", "over"])
+def test_a_header_is_recognised_as_long_as_its_token_is_trusted(end):
+    now = [float(NOW)]
+    trust, token = Trust(clock=lambda: now[0]), signed(claims())
+    trust.issuer, header = ISSUER, b"Bearer " + token
+    trust._take(denied=[], keys=[("k-1", PUBLIC.hex())])
+
+    trust.recognise_by(header, token)
+    assert trust.recognised(header) is None, "its token was not verified yet"
+    principal = trust.trusted(token)
+    trust.recognise_by(header, token)
+    assert principal is trust.recognised(header)
+
+    match end:
+        case "denied":
+            trust._take(denied=[("s-1.1", NOW + 600.0)], keys=[("k-1", PUBLIC.hex())])
+        case "key gone":
+            trust._take(denied=[], keys=[])
+        case "over":
+            now[0] += 600 + LEEWAY_S
+    assert trust.recognised(header) is None
 
 
 @pytest.mark.anyio
