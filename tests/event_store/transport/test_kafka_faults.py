@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -22,19 +21,10 @@ from event_store.transport.partitioning import PARTITIONS, partition_of
 from event_store.transport.relay import PostgresRelayRows, carry
 from event_store.transport.transport import Partition
 from runtime import database
+from tests import forking
 from tests.event_store.transport import carrying
 
-RELAY_PROGRAM = """
-import sys, threading
-from prometheus_client import CollectorRegistry
-from event_store.transport import relay
-from event_store.consumers import driver
-from event_store.transport.kafka_transport import KafkaTransport
-url, bootstrap, client = sys.argv[1:]
-transport = KafkaTransport(bootstrap, registry=CollectorRegistry(), client=client)
-carrier = relay.consumer(transport, registry=CollectorRegistry())
-driver.run([carrier], database_url=url, stop=threading.Event(), registry=CollectorRegistry())
-"""
+RELAYING = "tests.event_store.transport.relaying"
 RELAY_KILLS = 4
 CORES_WITHOUT_A_BROKER_MAX = 0.2
 """What relay and consumer together may use while they try to reach their broker again."""
@@ -171,7 +161,7 @@ def test_a_relay_killed_again_and_again_repeats_and_never_skips(
         with carrying.owner(database_url) as conn:
             conn.execute("update runtime.lease set owner = null")
         before = carrying.published(database_url).position
-        process = subprocess.Popen([sys.executable, "-c", RELAY_PROGRAM, database_url, kafka, client])
+        process = forking.popen([sys.executable, "-m", RELAYING, database_url, kafka, client])
         carrying.append(database_url, 2_500)
         carrying.wait_until(
             lambda: carrying.published(database_url).position > before,  # noqa: B023  # called at once
