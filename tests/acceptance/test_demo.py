@@ -1,28 +1,20 @@
 """The demo tells its whole story on a machine that has nothing but Python, and says so in one JSON object."""
 
 import json
-import subprocess
 from collections import Counter
 
 import pytest
 
-from tests.acceptance.running import PROJECT, command, environment, last_json
+from tests.acceptance import running
+from tests.acceptance.running import last_json
 from tests.sizes import DEMO_ORDERS
 
 pytestmark = pytest.mark.slow
 
 
 def run(home, *options, **settings):
-    """The demo as a user starts it: it and all that it starts are executed, not forked."""
-    return subprocess.run(
-        command("demo", "--exit", "--json", *options),
-        env=environment(home, **settings),
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    """The demo as a user starts it; at full size it and all that it starts are executed, not forked."""
+    return running.run(home, "demo", "--exit", "--json", *options, timeout_s=600, **settings)
 
 
 def test_the_demo_tells_its_story_and_stops_by_itself(tmp_path):
