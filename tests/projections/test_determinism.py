@@ -93,8 +93,8 @@ def test_any_order_that_keeps_each_partition_in_order_gives_the_same_keyed_rows(
 
 
 def test_the_hash_seed_of_the_process_changes_nothing():
-    outcomes = set()
-    for seed in ("0", "1", "4242"):
+    outcomes = {str(digests(facts_of(7, steps=400), sizes=[500]))}  # under a seed that nobody chose
+    for seed in ("0", "4242"):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path.cwd())}
         ran = subprocess.run(
             [sys.executable, "-c", DIGESTS_PROGRAM],
@@ -103,7 +103,7 @@ def test_the_hash_seed_of_the_process_changes_nothing():
             text=True,
             check=True,
         )
-        outcomes.add(ran.stdout)
+        outcomes.add(ran.stdout.strip())
 
     assert len(outcomes) == 1
     assert "order_details" in outcomes.pop()
