@@ -257,6 +257,9 @@ SHIPPING: Final = Context(
     problems=(
         shipment.NotShipped,
         shipment.NothingToSend,
+        shipment.NotUnderWay,
+        shipment.NotLost,
+        shipment.SettledOtherwise,
     ),
 )
 

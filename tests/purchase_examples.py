@@ -1,4 +1,4 @@
-"""One ordinary case of each event of purchases, holds, lost stock and backorders, as they could follow one another."""
+"""One ordinary case of each event of purchases, holds, lost stock, backorders and lost parcels."""
 
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from domain.ordering.events import (
     PurchaseUnwound,
     ReleasedSku,
 )
+from domain.shipping.events import LossClaimed, LossSettled, ParcelLost
 from tests.payment_examples import NOW, ORDER, TOTAL
 
 _OF: Final = {"order_id": OrderId(ORDER), "payment_id": PaymentId(ORDER)}
@@ -100,6 +101,9 @@ def dispatch_overdue(**changes: Any) -> DispatchOverdue:
     return replace(DispatchOverdue(**of_order, waiting_since=NOW, noted_at=NOW), **changes)
 
 
+_PARCEL: Final[dict[str, Any]] = {"order_id": OrderId(ORDER), "attempt": 1}
+
+
 def stock_located(**changes: Any) -> StockLocated:
     located = StockLocated(
         sku=Sku("85123A"),
@@ -116,6 +120,18 @@ def location_set(**changes: Any) -> LocationSet:
     return replace(
         LocationSet(location_id=LocationId("north"), priority=10, is_open=True, set_at=NOW), **changes
     )
+
+
+def parcel_lost(**changes: Any) -> ParcelLost:
+    return replace(ParcelLost(**_PARCEL, reason="carrier", lost_at=NOW), **changes)
+
+
+def loss_claimed(**changes: Any) -> LossClaimed:
+    return replace(LossClaimed(**_PARCEL, claim="CL-000017", claimed_at=NOW), **changes)
+
+
+def loss_settled(**changes: Any) -> LossSettled:
+    return replace(LossSettled(**_PARCEL, remedy="refund", settled_at=NOW), **changes)
 
 
 ONE_OF_EACH: Final[tuple[Event, ...]] = (
@@ -136,4 +152,7 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
     purchase_begun(),
     payment_needed(),
     purchase_unwound(),
+    parcel_lost(),
+    loss_claimed(),
+    loss_settled(),
 )

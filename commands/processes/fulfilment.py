@@ -180,7 +180,8 @@ def ship(event: OrderShipped, view: DecisionView, now: datetime) -> Decision:
             now=now,
         )
         left.extend(events_of(STOCK, shipped.sku, events))
-    if view.current(PURCHASE, event.order_id) is not None:
+    purchase = view.current(PURCHASE, event.order_id)
+    if purchase is not None and not purchase.is_unwound:
         payment = view.current(PAYMENT, payment_of(event.order_id))
         assert payment is not None, "a purchase that began has no payment"
         left.extend(events_of(PAYMENT, payment.payment_id, ending.collect(payment, now=now)))

@@ -97,9 +97,9 @@ def confirm(event: PaymentAuthorised, view: DecisionView, now: datetime) -> Deci
     found = _found(event, view)
     if found is None:
         return Rejected()
-    order, _, payment = found
+    order, purchase, payment = found
     if order.status not in WAITING:
-        return _go_on(order, payment, now)
+        return _go_on(order, purchase, payment, now)
     if payment.status is not Authorisation.AUTHORISED:
         return Rejected()
     confirmed = ordering.confirm(order, order_id=order.order_id, now=now)
@@ -123,9 +123,9 @@ def need_another(event: AuthorisationDeclined, view: DecisionView, now: datetime
         case Status.PLACED | Status.CONFIRMED:
             needed = purchasing.need_payment(purchase, reason="declined", attempt=event.attempt, now=now)
             return Decision((*_held(order, now), *events_of(PURCHASE, order.order_id, needed)))
-        case Status.SHIPPED:
+        case Status.SHIPPED if not purchase.is_unwound:
             return _not_collected(purchase, now)
-    return _go_on(order, payment, now)
+    return _go_on(order, purchase, payment, now)
 
 
 @PURCHASES.when(CustomerActionRequired, reads=order_and_payment)
@@ -150,14 +150,14 @@ def need_confirmation(event: CustomerActionRequired, view: DecisionView, now: da
 @PURCHASES.when(RefundFailed, reads=order_and_payment)
 @PURCHASES.when(ChargebackWon, reads=order_and_payment)
 def go_on(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
-    """Let go of more, once an order is off; note that what was shipped is not collected."""
+    """Let go of more, once an order is off or its loss refunded; note that what was shipped is not collected."""
     found = _found(event, view)
     if found is None:
         return Rejected()
     order, purchase, payment = found
-    if order.status is Status.SHIPPED and isinstance(event, CaptureFailed):
+    if order.status is Status.SHIPPED and not purchase.is_unwound and isinstance(event, CaptureFailed):
         return _not_collected(purchase, now)
-    return _go_on(order, payment, now)
+    return _go_on(order, purchase, payment, now)
 
 
 TOO_LONG: Final = Timer(PURCHASES, "unpaid", of=ORDER, after="unpaid_after_s")
@@ -227,10 +227,11 @@ AGAIN.cleared_by(PaymentCaptured)
 def collect_again(order: Order | None, view: DecisionView, now: datetime) -> Decision:
     """Have the money of what has left taken, if it was not meanwhile."""
     assert order is not None, "an order that was placed has no state"
+    purchase = view.current(PURCHASE, order.order_id)
     payment = view.current(PAYMENT, payment_of(order.order_id))
-    if order.payment is None or payment is None or order.status is not Status.SHIPPED:
+    if purchase is None or payment is None or order.status is not Status.SHIPPED:
         return Decision()
-    return _go_on(order, payment, now)
+    return _go_on(order, purchase, payment, now)
 
 
 OVERDUE: Final = Timer(PURCHASES, "overdue", of=ORDER, after="dispatch_after_s")
@@ -278,9 +279,11 @@ def _found(event: PaymentOutcome, view: DecisionView) -> tuple[Order, PurchaseSt
     return order, purchase, payment
 
 
-def _go_on(order: Order, payment: Payment, now: datetime) -> Decision:
+def _go_on(order: Order, purchase: PurchaseSteps, payment: Payment, now: datetime) -> Decision:
     """What the order leaves to be done with its payment; nothing while it waits or is confirmed."""
     match order.status:
+        case Status.SHIPPED if purchase.is_unwound:
+            events = ending.let_go(payment, now=now)
         case Status.SHIPPED:
             events = ending.collect(payment, now=now)
         case Status.CANCELLED:

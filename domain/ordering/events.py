@@ -371,7 +371,10 @@ class PaymentNeeded(Event, frozen=True, kw_only=True):
 
 @event_type("ordering.purchase_unwound.v1", partition=_order)
 class PurchaseUnwound(Event, frozen=True, kw_only=True):
-    """The order is off: what was reserved for it is `released`, and its payment is to collect nothing."""
+    """The order is off: what was reserved for it is `released`, and its payment is to collect nothing.
+
+    Or its parcel was lost and is refunded: nothing of its stock is released then.
+    """
 
     order_id: OrderId
     payment_id: PaymentId

@@ -3,7 +3,7 @@
 begun ─▶ (the order is confirmed, shipped) ─▶ not collected, as often as that
   │ ▲
   ▼ │
-payment needed ─▶ unwound: the order is off
+payment needed ─▶ unwound: the order is off, or its lost parcel refunded
 
 Stock is promised to it from its beginning until the order is shipped or off. Its payment has the id of the order.
 """
@@ -91,7 +91,7 @@ def need_payment(purchase: PurchaseSteps, *, reason: PaymentNeed, attempt: int, 
 
 
 def unwind(purchase: PurchaseSteps, *, released: Iterable[ReleasedSku], now: datetime) -> list[Event]:
-    """Note that the order is off, and what is released of its stock, once."""
+    """Note that the payment is to collect nothing, and what is released of the stock of an order that is off, once."""
     if purchase.is_unwound:
         return []
     return [

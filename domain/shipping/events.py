@@ -3,7 +3,7 @@
 They belong to the partition of their order, so that what is folded of both arrives in order.
 """
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from msgspec import Struct
 
@@ -18,6 +18,13 @@ Refusal = Annotated[
 ]
 
 
+LossReason = Literal["carrier", "undelivered", "destroyed"]
+"""The carrier says so, the parcel did not arrive for too long, or what arrived is nothing that anybody can use."""
+
+Remedy = Literal["refund", "replacement"]
+"""What a buyer gets for a lost parcel."""
+
+
 class Content(Struct, frozen=True, kw_only=True, gc=False):
     """Pieces of one SKU in the parcel."""
 
@@ -25,7 +32,7 @@ class Content(Struct, frozen=True, kw_only=True, gc=False):
     quantity: int
 
 
-def _order(event: "LabelRequested | LabelBought | LabelRefused") -> str:
+def _order(event: Any) -> str:
     return f"order-{event.order_id}"
 
 
@@ -59,3 +66,33 @@ class LabelRefused(Event, frozen=True, kw_only=True):
     attempt: int
     reason: Refusal
     refused_at: Moment
+
+
+@event_type("shipping.parcel_lost.v1", partition=_order)
+class ParcelLost(Event, frozen=True, kw_only=True):
+    """Somebody says that the parcel with the label of this attempt does not arrive any more."""
+
+    order_id: OrderId
+    attempt: int
+    reason: LossReason
+    lost_at: Moment
+
+
+@event_type("shipping.loss_claimed.v1", partition=_order)
+class LossClaimed(Event, frozen=True, kw_only=True):
+    """Somebody claimed the lost parcel at the carrier; `claim` is the carrier's own number of that."""
+
+    order_id: OrderId
+    attempt: int
+    claim: CarrierNumber
+    claimed_at: Moment
+
+
+@event_type("shipping.loss_settled.v1", partition=_order)
+class LossSettled(Event, frozen=True, kw_only=True):
+    """The buyer gets the money back, or other pieces in another parcel, whose label is requested in the same append."""
+
+    order_id: OrderId
+    attempt: int
+    remedy: Remedy
+    settled_at: Moment

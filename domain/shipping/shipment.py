@@ -1,13 +1,14 @@
 """A shipment: the parcel of one order, for which a label is requested of a carrier, and bought or refused.
 
-requested ─┬─▶ labelled
-    ▲      └─▶ refused
-    └─────────────┘
+requested ─┬─▶ labelled ─▶ lost ─▶ settled by a refund
+    ▲ ▲    └─▶ refused      │
+    │ └───────────┘         │
+    └───────────────────────┘ settled by a replacement
 
 Its id is that of its order. A request without an answer is no failure: whether the carrier sold a label is not known
 then, so nothing but an answer ends it. Asking again for what already holds decides nothing. Refusals:
 
-Conflict  NotShipped, NothingToSend
+Conflict  NotShipped, NothingToSend, NotUnderWay, NotLost, SettledOtherwise
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,17 @@ from domain.event import Event
 from domain.ids import OrderId
 from domain.moment import in_utc
 from domain.rejection import Conflict
-from domain.shipping.events import Content, LabelBought, LabelRefused, LabelRequested
+from domain.shipping.events import (
+    Content,
+    LabelBought,
+    LabelRefused,
+    LabelRequested,
+    LossClaimed,
+    LossReason,
+    LossSettled,
+    ParcelLost,
+    Remedy,
+)
 
 
 class Status(StrEnum):
@@ -33,10 +44,19 @@ class Status(StrEnum):
     REQUESTED = "requested"
     LABELLED = "labelled"
     REFUSED = "refused"
+    LOST = "lost"
+
+
+class LostParcel(Struct, frozen=True, kw_only=True):
+    """The newest parcel that was lost: whether it was claimed, and what its buyer got for it."""
+
+    attempt: int
+    claim: str | None = None
+    remedy: Remedy | None = None
 
 
 class Shipment(Struct, frozen=True, kw_only=True):
-    """The newest attempt at a label, and what the carrier said to it."""
+    """The newest attempt at a label, and what the carrier said to it; and the newest parcel that was `lost`."""
 
     order_id: OrderId
     status: Status
@@ -45,6 +65,7 @@ class Shipment(Struct, frozen=True, kw_only=True):
     contents: tuple[Content, ...]
     label_id: str | None = None
     tracking: str | None = None
+    lost: LostParcel | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -78,6 +99,51 @@ class NothingToSend(Conflict):
         return f"Order '{self.order_id}' has nothing in it that is sent."
 
 
+@dataclass(kw_only=True, eq=False)
+class NotUnderWay(Conflict):
+    """No parcel has a label."""
+
+    title = "No parcel of the order is under way"
+    meaning = "Only a parcel whose label was bought can be lost."
+    remedy = "`GET /v1/shipments/{order_id}` shows whether a label was requested, and bought."
+
+    order_id: OrderId
+
+    def __str__(self) -> str:
+        return f"No parcel of order '{self.order_id}' has a label."
+
+
+@dataclass(kw_only=True, eq=False)
+class NotLost(Conflict):
+    """Nothing says that it is."""
+
+    title = "No parcel of the order was lost"
+    meaning = "Only a lost parcel is claimed at the carrier, refunded or replaced."
+    remedy = "Record the loss first."
+
+    order_id: OrderId
+
+    def __str__(self) -> str:
+        return f"No parcel of order '{self.order_id}' was lost."
+
+
+@dataclass(kw_only=True, eq=False)
+class SettledOtherwise(Conflict):
+    """The buyer has the one, and does not get the other too."""
+
+    title = "The loss was settled otherwise"
+    meaning = (
+        "A lost parcel is refunded or replaced, not both. `facts.settled_by` says what the buyer got for it."
+    )
+    remedy = "Nothing is left to be done. Goodwill is a refund of the payment, by hand."
+
+    order_id: OrderId
+    settled_by: Remedy
+
+    def __str__(self) -> str:
+        return f"The lost parcel of order '{self.order_id}' was settled by a {self.settled_by}."
+
+
 def evolve(shipment: Shipment | None, event: Event) -> Shipment:
     """Return the shipment as it is after `event`."""
     if isinstance(event, LabelRequested):
@@ -87,6 +153,7 @@ def evolve(shipment: Shipment | None, event: Event) -> Shipment:
             attempt=event.attempt,
             country=event.country,
             contents=event.contents,
+            lost=None if shipment is None else shipment.lost,
         )
     assert shipment is not None, "an answer about a label that was never requested"
     match event:
@@ -94,11 +161,27 @@ def evolve(shipment: Shipment | None, event: Event) -> Shipment:
             return replace(shipment, status=Status.LABELLED, label_id=event.label_id, tracking=event.tracking)
         case LabelRefused():
             return replace(shipment, status=Status.REFUSED)
+        case ParcelLost():
+            return replace(shipment, status=Status.LOST, lost=LostParcel(attempt=event.attempt))
+    return replace(shipment, lost=_lost(shipment.lost, event))
+
+
+def _lost(lost: LostParcel | None, event: Event) -> LostParcel:
+    """What is known of a lost parcel after an event about it."""
+    assert lost is not None, "an event about the loss of a parcel that was never lost"
+    match event:
+        case LossClaimed():
+            return replace(lost, claim=event.claim)
+        case LossSettled():
+            return replace(lost, remedy=event.remedy)
     raise AssertionError(f"{type(event).__name__} is no event of a shipment")
 
 
 SHIPMENT: Final[Aggregate[Shipment]] = Aggregate(
-    "shipment", evolve, (LabelRequested, LabelBought, LabelRefused), cached=False
+    "shipment",
+    evolve,
+    (LabelRequested, LabelBought, LabelRefused, ParcelLost, LossClaimed, LossSettled),
+    cached=False,
 )
 """Not cached: the process that requests labels, the sender that buys them and callers write it."""
 
@@ -153,6 +236,70 @@ def record_refusal(shipment: Shipment | None, *, attempt: int, reason: str, now:
     if shipment is None or not _awaits(shipment, attempt):
         return []
     return [LabelRefused(order_id=shipment.order_id, attempt=attempt, reason=reason, refused_at=in_utc(now))]
+
+
+def record_loss(
+    shipment: Shipment | None, *, order_id: OrderId, reason: LossReason, now: datetime
+) -> list[Event]:
+    """Note that the parcel is lost; nothing if it is already.
+
+    Raises:
+        NotUnderWay: no label was bought for it.
+    """
+    if shipment is None or shipment.status not in {Status.LABELLED, Status.LOST}:
+        raise NotUnderWay(order_id=order_id)
+    if shipment.status is Status.LOST:
+        return []
+    return [ParcelLost(order_id=order_id, attempt=shipment.attempt, reason=reason, lost_at=in_utc(now))]
+
+
+def record_claim(shipment: Shipment | None, *, order_id: OrderId, claim: str, now: datetime) -> list[Event]:
+    """Note that the loss was claimed at the carrier; nothing if it was under this number.
+
+    Raises:
+        NotLost: no parcel was lost.
+    """
+    lost = _known(shipment, order_id=order_id)
+    if lost.claim == claim:
+        return []
+    return [LossClaimed(order_id=order_id, attempt=lost.attempt, claim=claim, claimed_at=in_utc(now))]
+
+
+def settle_loss(
+    shipment: Shipment | None, *, order_id: OrderId, remedy: Remedy, now: datetime
+) -> list[Event]:
+    """Settle the loss, once; with a replacement a label is requested for the same contents.
+
+    Nothing if it is settled so.
+
+    Raises:
+        NotLost: no parcel was lost.
+        SettledOtherwise: the buyer has something else for it.
+    """
+    lost = _known(shipment, order_id=order_id)
+    if lost.remedy == remedy:
+        return []
+    if lost.remedy is not None:
+        raise SettledOtherwise(order_id=order_id, settled_by=lost.remedy)
+    settled = LossSettled(order_id=order_id, attempt=lost.attempt, remedy=remedy, settled_at=in_utc(now))
+    if remedy == "refund" or shipment is None:
+        return [settled]
+    return [
+        settled,
+        LabelRequested(
+            order_id=order_id,
+            attempt=shipment.attempt + 1,
+            country=shipment.country,
+            contents=shipment.contents,
+            requested_at=in_utc(now),
+        ),
+    ]
+
+
+def _known(shipment: Shipment | None, *, order_id: OrderId) -> LostParcel:
+    if shipment is None or shipment.lost is None:
+        raise NotLost(order_id=order_id)
+    return shipment.lost
 
 
 def _awaits(shipment: Shipment, attempt: int) -> bool:

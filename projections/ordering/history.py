@@ -46,7 +46,7 @@ from domain.payments.events import (
     RefundReversed,
     RefundSucceeded,
 )
-from domain.shipping.events import LabelBought, LabelRefused
+from domain.shipping.events import LabelBought, LabelRefused, LossClaimed, LossSettled, ParcelLost
 from projections.measure import Measure
 from projections.ordering.views import (
     FulfilmentAxis,
@@ -130,6 +130,7 @@ _PAYMENT: Final[dict[type[Event], _Happened]] = {
 _PARCEL: Final[dict[type[Event], _Happened]] = {
     LabelBought: _Happened("label_bought", "bought_at"),
     LabelRefused: _Happened("label_refused", "refused_at"),
+    LossClaimed: _Happened("loss_claimed", "claimed_at"),
 }
 
 
@@ -191,6 +192,28 @@ def overdue(history: OrderHistory, event: DispatchOverdue) -> OrderHistory:
     """The parcel should have left; it waits for nothing but the warehouse."""
     return _with(
         replace(history, fulfilment="overdue"), TimelineStep(step="dispatch_overdue", at=event.noted_at)
+    )
+
+
+@order_history.on(ParcelLost)
+def lost(history: OrderHistory | None, event: ParcelLost) -> OrderHistory | None:
+    """The parcel does not arrive; somebody decides what its buyer gets for it."""
+    if history is None:
+        return None
+    return _with(replace(history, fulfilment="lost"), TimelineStep(step="parcel_lost", at=event.lost_at))
+
+
+@order_history.on(LossSettled)
+def settled(history: OrderHistory | None, event: LossSettled) -> OrderHistory | None:
+    """There is no parcel any more, or another one."""
+    if history is None:
+        return None
+    if event.remedy == "refund":
+        return _with(
+            replace(history, fulfilment="none"), TimelineStep(step="loss_refunded", at=event.settled_at)
+        )
+    return _with(
+        replace(history, fulfilment="shipped"), TimelineStep(step="loss_replaced", at=event.settled_at)
     )
 
 

@@ -35,9 +35,9 @@ Status = Literal["placed", "confirmed", "rejected", "cancelled", "shipped"]
 PaymentAxis = Literal["none", "pending", "partial", "authorised", "captured", "refunded"]
 """Where the payments of an order stand together; `partial`: less than its total is held, or captured."""
 
-FulfilmentAxis = Literal["none", "unfulfilled", "held", "overdue", "shipped"]
+FulfilmentAxis = Literal["none", "unfulfilled", "held", "overdue", "shipped", "lost"]
 """Where its parcel stands; `none`: there is and will be none; `held`: it is not to be sent yet; `overdue`: it should
-have left.
+have left; `lost`: it does not arrive, and its buyer has nothing for it yet.
 """
 
 Step = Literal[
@@ -69,6 +69,10 @@ Step = Literal[
     "chargeback_lost",
     "label_bought",
     "label_refused",
+    "parcel_lost",
+    "loss_claimed",
+    "loss_refunded",
+    "loss_replaced",
 ]
 """One thing that became of an order, its payments or its parcel."""
 

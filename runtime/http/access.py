@@ -40,11 +40,11 @@ _SELLS: Final = (
 )
 _FILLS: Final = "own-carts:read own-carts:write"
 _STORES: Final = "catalogue:read inventory:read inventory:receive inventory:adjust"
-_SHIPS: Final = "orders:read orders:ship shipments:read shipments:label"
+_SHIPS: Final = "orders:read orders:ship shipments:read shipments:label shipments:lose"
 _KNOWS: Final = "customers:read customers:write customers:merge customers:erase"
 _SUPPORTS: Final = (
-    "orders:place orders:read orders:cancel orders:hold shipments:read credit-notes:issue carts:read carts:write"
-    " promotions:read coupons:redeem"
+    "orders:place orders:read orders:cancel orders:hold shipments:read shipments:lose shipments:settle"
+    " credit-notes:issue carts:read carts:write promotions:read coupons:redeem"
 )
 
 PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(

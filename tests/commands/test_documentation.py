@@ -20,7 +20,7 @@ from tests.catalogue_examples import (
     listing_created,
     variant_added,
 )
-from tests.commands import payment_requests
+from tests.commands import payment_requests, shipping_requests
 from tests.commands.conftest import opened
 from tests.customer_examples import customer_registered
 from tests.examples import confirmed, placed, product_created, shipped, stock_received, stock_reserved
@@ -130,6 +130,9 @@ TARGETS = {
     "/v1/customers/{customer_id}/erasure": "leaving",
     "/v1/orders/{order_id}/shipment": "shipped",
     "/v1/orders/{order_id}/shipment/label": "returned",
+    "/v1/orders/{order_id}/shipment/loss": "sent",
+    "/v1/orders/{order_id}/shipment/loss/claim": "gone",
+    "/v1/orders/{order_id}/shipment/loss/settlement": "gone",
     "/v1/orders/{order_id}/cancellation": "cancelled",
     "/v1/orders/{order_id}/holds": "cash",
     "/v1/orders/{order_id}/hold-liftings": "cash",
@@ -178,6 +181,7 @@ async def every_example_is_accepted(shop, document):
         credit_issued(customer_id="17850"),
         credit_issued(customer_id="17851"),
         credit_held(customer_id="17851", order_id="shipped"),
+        *shipping_requests.FACTS,
         *(each for each in payment_requests.FACTS if getattr(each, "payment_id", "") in PAYMENTS.values()),
     )
     for path, operations in commands_of(document):

@@ -40,6 +40,7 @@ from tests.commands import (
     customer_requests,
     payment_requests,
     pricing_requests,
+    shipping_requests,
 )
 from tests.commands.conftest import opened
 from tests.commands.http_spec import Shop
@@ -96,6 +97,7 @@ VALID: dict[str, tuple[str, Any]] = {
     "drop_build": ("/v1/operations/views/two_builds/drops", {}),
     **customer_requests.VALID,
     **pricing_requests.VALID,
+    **shipping_requests.VALID,
     **payment_requests.VALID,
     **cart_requests.VALID,
     **catalogue_requests.VALID,
@@ -133,6 +135,7 @@ FACTS = (
     pause_requested(consumer="timers"),
     *customer_requests.FACTS,
     *pricing_requests.FACTS,
+    *shipping_requests.FACTS,
     *payment_requests.FACTS,
     *cart_requests.FACTS,
     *catalogue_requests.FACTS,
@@ -221,6 +224,7 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     ("issue_credit_note", "amount-too-large"): ("/v1/credit-notes", {**NOTE, "lines": [MAXIMUM]}),
     **customer_requests.REFUSED,
     **pricing_requests.REFUSED,
+    **shipping_requests.REFUSED,
     **payment_requests.REFUSED,
     **cart_requests.REFUSED,
     **catalogue_requests.REFUSED,

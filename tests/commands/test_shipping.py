@@ -1,21 +1,26 @@
-"""POST /v1/orders/{order_id}/shipment/label."""
+"""POST /v1/orders/{order_id}/shipment/label, and what is posted about a lost parcel."""
 
 import pytest
 
 from tests.examples import (
     LINES,
     ORDER,
+    SKU,
     confirmed,
     label_bought,
     label_refused,
     label_requested,
     placed,
     shipped,
+    stock_received,
+    stock_reserved,
+    stock_shipped,
 )
 
 pytestmark = pytest.mark.anyio
 
 PATH = f"/v1/orders/{ORDER}/shipment/label"
+LOSS = f"/v1/orders/{ORDER}/shipment/loss"
 SHIPPED = (placed(), confirmed(), shipped())
 
 
@@ -56,3 +61,19 @@ async def test_services_are_not_sent(given):
     shop = await given(placed(lines=(LINES[1],)), confirmed(), shipped(skus=()))
 
     (await shop.post(PATH)).then_refused(409, "nothing-to-send", order_id=ORDER)
+
+
+async def test_the_pieces_of_a_lost_parcel_leave_the_stock_again_with_another_label(given):
+    shop = await given(*SHIPPED, stock_received(), label_requested(), label_bought())
+
+    (await shop.post(LOSS, {"reason": "undelivered"})).then_accepted(stream=f"shipment-{ORDER}", version=3)
+    (await shop.post(f"{LOSS}/claim", {"claim": "CL-000017"})).then_accepted(
+        stream=f"shipment-{ORDER}", version=4
+    )
+    again = {"remedy": "replacement"}
+    (await shop.post(f"{LOSS}/settlement", again)).then_accepted(stream=f"shipment-{ORDER}", version=6)
+
+    assert label_requested(attempt=2) == shop.events(f"shipment-{ORDER}")[-1]
+    assert [stock_reserved(), stock_shipped()] == shop.events(f"stock-{SKU}")[1:]
+    refused = await shop.post(f"{LOSS}/settlement", {"remedy": "refund"})
+    refused.then_refused(409, "settled-otherwise", order_id=ORDER, settled_by="replacement")

@@ -24,6 +24,7 @@ from domain.ordering.order import ORDER
 from domain.ordering.purchase import PURCHASE
 from domain.payments.payment import PAYMENT
 from domain.payments.store_credit import STORE_CREDIT
+from domain.shipping.shipment import SHIPMENT
 from event_store.consumers.driver import ConsumerSession, Hosted
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.lease import Lease, new_owner
@@ -71,7 +72,14 @@ from tests.catalogue_examples import (
     variant_added,
 )
 from tests.customer_examples import address_added, customer_registered, sealed
-from tests.examples import account_registered, placed, stock_received, stock_reserved
+from tests.examples import (
+    account_registered,
+    label_bought,
+    label_requested,
+    placed,
+    stock_received,
+    stock_reserved,
+)
 from tests.histories import Shop
 from tests.identity_examples import account_closed
 from tests.payment_examples import (
@@ -102,10 +110,13 @@ from tests.purchase_examples import (
     dispatch_overdue,
     hold_lifted,
     location_set,
+    loss_claimed,
+    loss_settled,
     order_backordered,
     order_held,
     order_stock_lost,
     order_stock_replaced,
+    parcel_lost,
     purchase_begun,
     reservation_lost,
     stock_located,
@@ -194,6 +205,8 @@ def _known() -> Iterator[tuple[str, Event]]:
         stock_reserved(sku=of_it["sku"], order_id=OrderId("elsewhere")),
         stock_located(sku=of_it["sku"], order_id=OrderId("elsewhere"), on_hand=0, reserved=3),
     )
+    parcel = (label_requested, label_bought, parcel_lost, loss_claimed, loss_settled)
+    yield from ((SHIPMENT.stream(order_id), event(order_id=order_id)) for event in parcel)
     yield LOCATIONS.stream(ALL), location_set()
     yield from ((STOCK.stream(event.sku), event) for event in stock)
 

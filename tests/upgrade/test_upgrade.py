@@ -141,6 +141,9 @@ UNRELEASED = {
     "security.logins_refused.v1",
     "security.requests_denied.v1",
     "security.rows_exported.v1",
+    "shipping.loss_claimed.v1",
+    "shipping.loss_settled.v1",
+    "shipping.parcel_lost.v1",
 }
 """Events of which no release has one: the dump of the next release has them, and this is empty then."""
 

@@ -40,6 +40,7 @@ from domain.payments.payment import Status as Authorisation
 from domain.pricing.events import CouponRedeemed, RedemptionReleased
 from domain.pricing.redemption import REDEMPTION, redemption_of
 from domain.promotion_terms import PromotionDiscount
+from domain.shipping.shipment import SHIPMENT
 from event_store.log import codec
 from projections.payments import folds
 from projections.payments.views import PaymentDetails, payment_details
@@ -59,7 +60,7 @@ ROUNDS_MAX: Final = 2_000
 ACTS_PER_ROUND: Final = 8
 
 _BY_CATEGORY: Final[Mapping[str, Aggregate[Any]]] = {
-    each.category: each for each in (ORDER, STOCK, LOCATIONS, PAYMENT, PURCHASE, REDEMPTION)
+    each.category: each for each in (ORDER, STOCK, LOCATIONS, PAYMENT, PURCHASE, REDEMPTION, SHIPMENT)
 }
 _DELAYS: Final = {name: field.default for name, field in Settings.model_fields.items()}
 

@@ -257,10 +257,20 @@ ROWS: Final = (
         "test_a_held_order_is_not_late_until_some_time_after_its_hold_is_lifted",
     ),
     Row(
-        "the parcel is lost",
-        "claimed, refunded or sent again",
-        "",
-        not_done="shipments are not followed after their label",
+        "the parcel is lost, and its buyer gets the money back",
+        "recorded and claimed by hand; what was captured is refunded once, also if that is known only later, and"
+        " nothing is captured any more",
+        "test_what_was_captured_for_a_lost_parcel_is_refunded_once",
+    ),
+    Row(
+        "the parcel is lost, and its buyer gets another one",
+        "its pieces are taken from stock again, and another label is requested, under a key of its own, once",
+        "test_the_pieces_of_a_lost_parcel_are_sent_again_once_under_another_label",
+    ),
+    Row(
+        "both are chosen",
+        "the first counts, and the other is refused",
+        "test_a_lost_parcel_is_refunded_or_sent_again_and_never_both",
     ),
     Row(
         "a mail is not taken, or its answer is lost",
@@ -301,14 +311,15 @@ confirmed.
 
 A confirmed order is [held](contexts/ordering.md#holds) while its amount is not, from when the timer `hold` requests it
 again. One that is only placed is not held after a day without an answer, but cancelled: its stock would wait as long
-as the provider is silent, and what turns out to be held is voided ([ADR 93](adr/0093-stock-before-money.md)). The row
-of the parcel is about neither payment nor stock, and not of this process. Those of mails are of the process
-`order-mails` and of the sender, which `counterfoil_gateway_calls{gateway="mail"}` counts; a mail that cannot be made is
-[parked](runbooks/parked-key.md) until somebody retries it ([mail](mail.md#delivery)).
+as the provider is silent, and what turns out to be held is voided ([ADR 93](adr/0093-stock-before-money.md)). The rows
+of mails are about neither payment nor stock: they are of the process `order-mails` and of the sender, which
+`counterfoil_gateway_calls{gateway="mail"}` counts; a mail that cannot be made is [parked](runbooks/parked-key.md) until
+somebody retries it ([mail](mail.md#delivery)).
 
 A warehouse has `COUNTERFOIL_DISPATCH_AFTER_S` (three days) from when an order is confirmed, or the last of its holds
 lifted. `GET /v1/order-history?fulfilment=overdue` lists those that should have left; `COUNTERFOIL_MAIL_WAREHOUSE` is
-written to about each, and nobody if it is not set.
+written to about each, and nobody if it is not set. `?fulfilment=lost` lists
+[lost parcels](contexts/shipping.md#lost-parcels) that nobody has settled.
 
 `GET /v1/payments?waiting=true` lists the payments that wait for somebody, with what for.
 

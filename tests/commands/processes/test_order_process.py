@@ -415,8 +415,8 @@ def test_forgetting_what_is_held_after_a_cancellation_is_found(monkeypatch):
     monkeypatch.setattr(
         purchases,
         "_go_on",
-        lambda order, payment, now: (
-            purchases.Rejected() if payment.status not in OPEN else true_go_on(order, payment, now)
+        lambda order, purchase, payment, now: (
+            purchases.Rejected() if payment.status not in OPEN else true_go_on(order, purchase, payment, now)
         ),
     )
 

@@ -4,8 +4,9 @@ from counterfoil.testing.spec import given
 from domain.event import partition_key_of
 from domain.ordering.order import ORDER as ORDERS
 from domain.shipping import shipment
-from domain.shipping.shipment import NothingToSend
+from domain.shipping.shipment import NothingToSend, NotLost, NotUnderWay, SettledOtherwise
 from tests.examples import COUNTRY, NOW, ORDER, label_bought, label_refused, label_requested
+from tests.purchase_examples import loss_claimed, loss_settled, parcel_lost
 
 CONTENTS = label_requested().contents
 REQUEST = {"order_id": ORDER, "country": COUNTRY, "contents": CONTENTS, "now": NOW}
@@ -56,6 +57,58 @@ def test_an_answer_to_an_earlier_attempt_says_nothing_of_the_newest():
     again.when(shipment.record_label, attempt=2, **LABEL).then(label_bought(attempt=2))
 
 
-@pytest.mark.parametrize("event", [label_requested(), label_bought(), label_refused()])
+LABELLED = (label_requested(), label_bought())
+LOST = (*LABELLED, parcel_lost())
+OF_ORDER = {"order_id": ORDER, "now": NOW}
+
+
+def test_a_parcel_is_lost_once():
+    given(*LABELLED).when(shipment.record_loss, reason="carrier", **OF_ORDER).then(parcel_lost())
+    given(*LOST).when(shipment.record_loss, reason="destroyed", **OF_ORDER).then()
+
+
+@pytest.mark.parametrize("facts", [(), (label_requested(),), (label_requested(), label_refused())])
+def test_what_has_no_label_is_not_lost(facts):
+    given(*facts).when(shipment.record_loss, reason="carrier", **OF_ORDER).then_refused(NotUnderWay)
+
+
+def test_a_loss_is_claimed_under_each_number_once_also_after_it_was_settled():
+    given(*LOST).when(shipment.record_claim, claim="CL-000017", **OF_ORDER).then(loss_claimed())
+    given(*LOST, loss_claimed()).when(shipment.record_claim, claim="CL-000017", **OF_ORDER).then()
+    given(*LOST, loss_settled()).when(shipment.record_claim, claim="CL-000017", **OF_ORDER).then(
+        loss_claimed()
+    )
+    given(*LABELLED).when(shipment.record_claim, claim="CL-000017", **OF_ORDER).then_refused(NotLost)
+
+
+def test_a_loss_is_settled_once():
+    replaced = loss_settled(remedy="replacement")
+    lost = given(*LOST)
+
+    lost.when(shipment.settle_loss, remedy="refund", **OF_ORDER).then(loss_settled())
+    lost.when(shipment.settle_loss, remedy="replacement", **OF_ORDER).then(
+        replaced, label_requested(attempt=2)
+    )
+    given(*LOST, loss_settled()).when(shipment.settle_loss, remedy="refund", **OF_ORDER).then()
+    given(*LOST, replaced, label_requested(attempt=2)).when(
+        shipment.settle_loss, remedy="refund", **OF_ORDER
+    ).then_refused(SettledOtherwise, settled_by="replacement")
+    given(*LABELLED).when(shipment.settle_loss, remedy="refund", **OF_ORDER).then_refused(NotLost)
+
+
+def test_the_replacement_may_be_lost_too():
+    again = (*LOST, loss_settled(remedy="replacement"), label_requested(attempt=2), label_bought(attempt=2))
+    second = parcel_lost(attempt=2)
+
+    given(*again).when(shipment.record_loss, reason="carrier", **OF_ORDER).then(second)
+    given(*again, second).when(shipment.settle_loss, remedy="refund", **OF_ORDER).then(
+        loss_settled(attempt=2)
+    )
+
+
+@pytest.mark.parametrize(
+    "event",
+    [label_requested(), label_bought(), label_refused(), parcel_lost(), loss_claimed(), loss_settled()],
+)
 def test_every_event_lies_in_the_partition_of_its_order(event):
     assert ORDERS.stream(ORDER) == partition_key_of(event)

@@ -35,10 +35,13 @@ from tests.purchase_examples import (
     backorder_filled,
     dispatch_overdue,
     hold_lifted,
+    loss_claimed,
+    loss_settled,
     order_backordered,
     order_held,
     order_stock_lost,
     order_stock_replaced,
+    parcel_lost,
 )
 
 OTHER = PaymentId("pay-2")
@@ -81,6 +84,9 @@ def steps(*events):
         ((confirmed(), dispatch_overdue()), "confirmed", "overdue"),
         ((confirmed(), dispatch_overdue(), order_held(), hold_lifted()), "confirmed", "unfulfilled"),
         ((confirmed(), dispatch_overdue(), shipped()), "shipped", "shipped"),
+        ((confirmed(), shipped(), parcel_lost(), loss_claimed()), "shipped", "lost"),
+        ((confirmed(), shipped(), parcel_lost(), loss_settled()), "shipped", "none"),
+        ((confirmed(), shipped(), parcel_lost(), loss_settled(remedy="replacement")), "shipped", "shipped"),
     ],
 )
 def test_an_order_says_where_it_and_its_parcel_stand(later, status, fulfilment):
