@@ -127,18 +127,19 @@ class Timers:
         while True:
             for request in parking.pending(self._conn, self._timers):
                 self._carry_out(request)
+            parked = parking.counts(self._conn)
             for timer in self._timers.values():
-                yield from self._pass(timer)
+                yield from self._pass(timer, self._parked(timer) if Scope(timer.consumer) in parked else {})
             yield False
 
-    def _pass(self, timer: Timer[Any]) -> Iterator[bool]:
+    def _pass(self, timer: Timer[Any], parked: Mapping[str, ParkedKey]) -> Iterator[bool]:
         """All of one kind that are due and not parked, page by page."""
-        name, parked = timer.process.name, self._parked(timer)
-        progress = due_rows.progress(
-            self._conn, name, lease=self._leases[name], since=self._since, off_after=self._off_after
-        )
+        name, progress = timer.process.name, None
         due = waiting = 0
         for page in due_rows.pages(self._conn, timer, after=self._delays.get(timer, timedelta())):
+            progress = progress or due_rows.progress(
+                self._conn, name, lease=self._leases[name], since=self._since, off_after=self._off_after
+            )
             concerned = [each for each in page if each.stream not in parked]
             going = [each for each in concerned if not progress.is_behind(each)]
             self._fire(timer, going)
