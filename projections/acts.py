@@ -32,6 +32,7 @@ from event_store.consumers.parking import Active
 from event_store.consumers.starting import ORIGIN
 from event_store.log import codec, paging, reading
 from event_store.log.codec import UnknownEventVersion
+from event_store.log.decoding import stem
 from event_store.log.envelope import RecordedEvent
 from projections import builds, rebuild
 from projections.errors import BuildBehind, NoSuchBuild, ProjectionError
@@ -169,7 +170,8 @@ class Acts:
         self._views = {(view.name, view.shape): view for view in views}
         self._newest = {view.name: view for view in sorted(views, key=lambda view: view.shape)}
         self._documents = documents
-        self._types = [name for event in KINDS for name in domain_event.type_names_of(event)]
+        self._types = {name for event in KINDS for name in domain_event.type_names_of(event)}
+        self._stems = sorted({stem(name) for name in self._types})
         self._folding: tuple[BuildId, Generator[Progress]] | None = None
         with self._conn.transaction():
             self._saved = checkpoints.enter(self._conn, NAME, start=ORIGIN).mark
@@ -201,15 +203,16 @@ class Acts:
         upto = min(head, self._read + POSITIONS_PER_PAGE)
         if upto <= self._read:
             return 0
-        page = paging.page_after(self._conn, self._read, upto=upto, types=self._types, rows_max=ACTS_PER_PAGE)
-        for event in page:
+        page = paging.page_after(self._conn, self._read, upto=upto, stems=self._stems, rows_max=ACTS_PER_PAGE)
+        acts = [event for event in page if event.type in self._types]
+        for event in acts:
             self._carry_out(event)
         self._read = paging.reached_by(page, upto=upto, rows_max=ACTS_PER_PAGE)
         if self._read - self._saved.position >= SAVE_EVERY:
             with self._conn.transaction():
                 checkpoints.hold(self._conn, NAME, self._saved, active=self._active)
                 self._move(Mark(self._read, reading.leaf_at(self._conn, self._read)))
-        return len(page)
+        return len(acts)
 
     def _carry_out(self, event: RecordedEvent) -> None:
         """Carry an act out, in one transaction with its row; nothing if it has one."""

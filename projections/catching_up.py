@@ -87,7 +87,7 @@ def page(
     """
     after = min(behind.values())
     upto = min(max(ends[source] for source in behind), after + POSITIONS_PER_PAGE)
-    events = paging.page_after(conn, after, upto=upto, types=decoder.types, rows_max=EVENTS_PER_PAGE)
+    events = paging.page_after(conn, after, upto=upto, stems=decoder.stems, rows_max=EVENTS_PER_PAGE)
     reached = paging.reached_by(events, upto=upto, rows_max=EVENTS_PER_PAGE)
     stops = {source: min(reached, ends[source]) for source in behind}
     leaves = reading.leaves_at(conn, set(stops.values()))
@@ -125,6 +125,6 @@ def _by_source(
     decoded_events: dict[Partition, list[DecodedEvent]] = {source: [] for source in wanted}
     for event in events:
         here = decoded_events.get(partition_of(event.key, partitions))
-        if here is not None:
+        if here is not None and decoder.wants(event.type):
             here.append(decode(event, decoder=decoder))
     return decoded_events

@@ -30,6 +30,7 @@ from commands.log_access import Aside, opened
 from commands.log_reading import LogUnreachable
 from domain import event as domain_event
 from domain.event import Event
+from event_store.consumers import backlog
 from event_store.consumers.backlog import Backlog
 from event_store.consumers.backoff import Backoff
 from event_store.consumers.driver import Consumer, ConsumerSession
@@ -147,17 +148,17 @@ class Sender:
             Outdated: an intent is newer than this program.
             psycopg.Error, LogUnreachable: start a new session.
         """
-        head = reading.head(self._conn)
-        if head.epoch != self._epoch:
+        takers = [self._backlog] if len(self._open) < OPEN_MAX else []
+        tail = backlog.read(self._conn, takers, stems=self._backlog.stems)
+        if tail.epoch != self._epoch:
             raise OpenAgain("the log was fenced: it is another one")
-        self._take(self._backlog.take_retries(head.position))
-        if len(self._open) < OPEN_MAX:
-            self._take(self._backlog.read(head.position))
+        self._take(self._backlog.take_retries(tail.head))
+        self._take(self._backlog.take(tail))
         for task in self._aside.run(self._progress()):
             self._settle(self._running.pop(task), task.exception())
         self._backlog.save()
         self._show()
-        return bool(self._running) or (self._backlog.progress.read < head.position and not self._backlog.full)
+        return bool(self._running) or (self._backlog.progress.read < tail.head and not self._backlog.full)
 
     def close(self) -> None:
         """Wait a moment for what is in flight, and leave the rest: who takes over asks what came of it.

@@ -17,6 +17,7 @@ from commands.processes.deciding import Append, Decider, Done, Effect, Load, Loa
 from commands.processes.metrics import ProcessMetrics
 from commands.processes.process import LeaseGroup, Process, lease_groups
 from commands.processes.trigger import Trigger
+from event_store.consumers import backlog
 from event_store.consumers.backlog import Backlog
 from event_store.consumers.driver import Consumer, ConsumerSession, Waits
 from event_store.consumers.errors import OpenAgain
@@ -24,6 +25,7 @@ from event_store.consumers.tailing import Outdated
 from event_store.log import fingerprints, reading
 from event_store.log.codec import CodecError
 from event_store.log.envelope import ConditionFailed, RecordedEvent, WrongVersion
+from event_store.log.paging import Tail
 from event_store.transport import generations
 
 READERS: Final = 2
@@ -75,6 +77,7 @@ class Deciding:
             each.name: Backlog(session, each.name, types=each.reactions, start=each.start, kind="process")
             for each in group.processes
         }
+        self._stems = sorted({stem for each in self._backlogs.values() for stem in each.stems})
         made_by = fingerprints.read(self._conn)
         self._aside = Aside()
         self._on = self._aside.open(
@@ -89,15 +92,16 @@ class Deciding:
             OpenAgain: the log is in another epoch, or another process was here.
             Exception: what is in flight is left to the next session.
         """
-        head = reading.head(self._conn)
-        if head.epoch != self._epoch:
+        takers = self._backlogs.values() if self._decider.waiting < READ_BELOW else ()
+        tail = backlog.read(self._conn, takers, stems=self._stems)
+        if tail.epoch != self._epoch:
             raise OpenAgain("the log was fenced: it is another one")
-        taken = self._read(head.position)
+        taken = self._take(tail)
         self._aside.run(self._decide())
-        for backlog in self._backlogs.values():
-            backlog.save()
+        for each in self._backlogs.values():
+            each.save()
         self._show()
-        is_busy = self._aside.running or self._decider.waiting or self._is_behind(head.position)
+        is_busy = self._aside.running or self._decider.waiting or self._is_behind(tail.head)
         return WAITS.backlog if is_busy else taken
 
     def close(self) -> None:
@@ -111,15 +115,14 @@ class Deciding:
     def _is_behind(self, head: int) -> bool:
         return any(each.progress.read < head and not each.full for each in self._backlogs.values())
 
-    def _read(self, head: int) -> int:
+    def _take(self, tail: Tail) -> int:
         """Take what operators want tried again, and the next triggers of all processes, in the order of the log."""
         taken: list[Trigger] = []
         for process in self._group.processes:
-            backlog = self._backlogs[process.name]
-            if again := backlog.take_retries(head):
+            triggers = self._backlogs[process.name]
+            if again := triggers.take_retries(tail.head):
                 self._decider.retry([self._trigger(process, event) for event in again])
-            if self._decider.waiting < READ_BELOW:
-                taken += [self._trigger(process, event) for event in backlog.read(head)]
+            taken += [self._trigger(process, event) for event in triggers.take(tail)]
         self._decider.deliver(sorted(taken, key=lambda trigger: trigger.recorded.position))
         return len(taken)
 
@@ -127,8 +130,8 @@ class Deciding:
         return Trigger(process, process.reactions[event.type], event, self._epochs.at(event.position))
 
     def _show(self) -> None:
-        for name, backlog in self._backlogs.items():
-            self._metrics.full.labels(name).set(backlog.full)
+        for name, triggers in self._backlogs.items():
+            self._metrics.full.labels(name).set(triggers.full)
         self._metrics.in_flight.labels(self._group.name).set(self._decider.in_flight)
         self._metrics.waiting.labels(self._group.name).set(self._decider.waiting)
 

@@ -5,7 +5,7 @@ keys and carries out the requests of operators.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -21,6 +21,8 @@ from event_store.log import paging, reading
 from event_store.log.codec import UnknownEventVersion
 from event_store.log.decoding import Decoder
 from event_store.log.envelope import RecordedEvent
+from event_store.log.paging import Tail
+from event_store.log.reading import Connection
 
 EVENTS_PER_PAGE: Final = 1_000
 POSITIONS_PER_PAGE: Final = 50_000
@@ -91,17 +93,22 @@ class Backlog:
         """Whether so much is parked that no more is read."""
         return parking.takes_no_more(self._queued, keys_max=self._keys_max)
 
-    def read(self, head: int) -> list[RecordedEvent]:
-        """The next events to be answered, in order, of one page of the log."""
+    @property
+    def stems(self) -> list[str]:
+        """What its types have in common with their other versions, for `read`."""
+        return self._decoder.stems
+
+    def take(self, tail: Tail) -> list[RecordedEvent]:
+        """The next events to be answered, in order, among those that `read` found."""
         progress = self.progress
-        upto = min(head, progress.read + POSITIONS_PER_PAGE)
-        if upto <= progress.read or self.full:
+        if self.full or not tail.after <= progress.read < tail.reached:
             return []
-        page = paging.page_after(
-            self._conn, progress.read, upto=upto, types=self._decoder.types, rows_max=EVENTS_PER_PAGE
+        taken = self._taken(
+            event
+            for event in tail.events
+            if event.position > progress.read and self._decoder.wants(event.type)
         )
-        taken = self._taken(page)
-        progress.read = paging.reached_by(page, upto=upto, rows_max=EVENTS_PER_PAGE)
+        progress.read = tail.reached
         return taken
 
     def done(self, event: RecordedEvent) -> None:
@@ -219,3 +226,18 @@ class Backlog:
             parking.close(self._conn, self._retried.pop(key), outcome="done")
             del self._queued[key]
             log.info("key_unparked", consumer=self._name, partition_key=key)
+
+
+def read(conn: Connection, backlogs: Collection[Backlog], *, stems: Sequence[str]) -> Tail:
+    """The log's head, and one page of the log for consumers that read it together, from the hindmost of them on.
+
+    Without any that takes events it is the head alone. `stems` are those of all of them.
+    """
+    takers = [each.progress.read for each in backlogs if not each.full]
+    return paging.tail(
+        conn,
+        min(takers, default=0),
+        stems=stems,
+        rows_max=EVENTS_PER_PAGE if takers else 0,
+        positions_max=POSITIONS_PER_PAGE,
+    )

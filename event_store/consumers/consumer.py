@@ -102,9 +102,9 @@ class Dispatch:
         self._decoder = Decoder(domain_event.type_name(event) for event in handlers)
 
     @property
-    def types(self) -> list[str] | None:
-        """The types of events to be read; None: all."""
-        return None if self._all is not None else self._decoder.types
+    def stems(self) -> list[str] | None:
+        """The stems of the types of events to be read; None: all."""
+        return None if self._all is not None else self._decoder.stems
 
     def wants(self, type_name: str) -> bool:
         """Whether there is a handler for events of this type."""

@@ -123,16 +123,24 @@ class Tailing:
             Outdated: an event is newer than this program.
             psycopg.Error: start a new session.
         """
-        head, before = reading.head(self._conn).position, self._mark.position
-        self._check(head)
-        upto = min(head, self._mark.position + POSITIONS_PER_PAGE)
-        if upto <= self._mark.position or self._is_full():
-            return 0
-        events = paging.page_after(
-            self._conn, self._mark.position, upto=upto, types=self._dispatch.types, rows_max=EVENTS_PER_PAGE
+        before, checks = self._mark.position, self._clock() - self._checked_at_s >= CHECK_EVERY_S
+        if checks:
+            self._carry_out_requests()
+        tail = paging.tail(
+            self._conn,
+            before,
+            stems=self._dispatch.stems,
+            rows_max=0 if self._is_full() else EVENTS_PER_PAGE,
+            positions_max=POSITIONS_PER_PAGE,
         )
-        self._advance(events, self._end_of(events, upto))
-        return max(1, head - before)
+        if checks:
+            lag, keys = max(0, tail.head - before), len(self._queued)
+            self._metrics.stands(self._name, lag_events=lag, parked_keys=keys)
+        if tail.reached <= before:
+            return 0
+        events = [event for event in tail.events if self._dispatch.wants(event.type)]
+        self._advance(events, self._end_of(events, tail.reached))
+        return max(1, tail.head - before)
 
     def close(self) -> None:
         """Remove its metrics."""
@@ -146,8 +154,7 @@ class Tailing:
         self._full = reason is not None
         return self._full
 
-    def _end_of(self, events: Sequence[RecordedEvent], upto: int) -> Mark:
-        reached = paging.reached_by(events, upto=upto, rows_max=EVENTS_PER_PAGE)
+    def _end_of(self, events: Sequence[RecordedEvent], reached: int) -> Mark:
         if events and events[-1].position == reached:
             return Mark(reached, events[-1].leaf)
         return Mark(reached, reading.leaf_at(self._conn, reached))
@@ -221,18 +228,12 @@ class Tailing:
             exc_info=failed.__cause__,
         )
 
-    def _check(self, head: int) -> None:
-        """Now and then: carry out requests of operators, show the lag."""
-        now = self._clock()
-        if now - self._checked_at_s < CHECK_EVERY_S:
-            return
-        self._checked_at_s = now
+    def _carry_out_requests(self) -> None:
+        """Carry out requests of operators."""
+        self._checked_at_s = self._clock()
         for request in parking.pending(self._conn, [self._name], limit=REQUESTS_PER_CHECK):
             outcome = self._carry_out(request)
             log.info("parked_key_request", consumer=self._name, kind=request.kind, outcome=outcome)
-        self._metrics.stands(
-            self._name, lag_events=max(0, head - self._mark.position), parked_keys=len(self._queued)
-        )
 
     def _carry_out(self, request: Request) -> str:
         """Carry out an operator's request, and save its outcome."""

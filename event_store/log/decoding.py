@@ -1,5 +1,6 @@
 """Decoding events of some types in whatever version they were recorded, also in one that is not known yet."""
 
+import string
 from collections.abc import Iterable
 from typing import Final
 
@@ -21,6 +22,8 @@ class Decoder:
         chosen = set(names)
         self.types: Final = _with_other_versions(chosen)
         """What a reader of the log may filter by without missing an event that `wants` answers."""
+        self.stems: Final = sorted({stem(name) for name in chosen})
+        """The same for a filter by stems, which is shorter and lets through what it does not want."""
         self._unversioned = {domain_event.unversioned(name) for name in chosen}
         self._wanted: dict[str, bool] = {}
         id_fields = {name: domain_event.id_field_of(domain_event.EVENT_TYPES[name]) for name in chosen}
@@ -50,6 +53,11 @@ class Decoder:
             return error
         except UnknownEventType:
             raise UnknownEventVersion(type_name, position=position) from None
+
+
+def stem(type_name: str) -> str:
+    """The type name without the digits at its end: all versions of an event have it in common."""
+    return type_name.rstrip(string.digits)
 
 
 def _with_other_versions(names: set[str]) -> list[str]:

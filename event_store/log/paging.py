@@ -5,7 +5,7 @@ Sizes are those on disk (compressed where Postgres compressed), so nothing is un
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, LiteralString, cast
+from typing import Final, LiteralString, NamedTuple, cast
 
 import psycopg
 
@@ -29,10 +29,18 @@ _BOUNDS: LiteralString = """
 ) as page
 where bytes_before < %(bytes_max)s order by position
 """
+_HEAD_BEFORE: LiteralString = """
+select h.position, h.epoch, p.position, p.stream, p.version, p.type, p.payload, p.metadata, p.recorded_at, p.leaf,
+    p.partition_key
+from log.head h left join lateral (
+"""
+_HEAD_BEHIND: LiteralString = ") p on true order by p.position"
 _AFTER: Final = _SELECT + "where position > %(after)s and position <= %(upto)s" + _BOUNDS
-_OF_TYPES: Final = (
-    _SELECT + "where position > %(after)s and position <= %(upto)s and type = any(%(types)s)" + _BOUNDS
-)
+_STEMMED: LiteralString = " and rtrim(type, '0123456789') = any(%(stems)s)"
+"""Stems are few, where the versions of the same events that may be met are some hundred."""
+_OF_STEMS: Final = _SELECT + "where position > %(after)s and position <= %(upto)s" + _STEMMED + _BOUNDS
+_TAIL: Final = _HEAD_BEFORE + _AFTER + _HEAD_BEHIND
+_TAIL_OF_STEMS: Final = _HEAD_BEFORE + _OF_STEMS + _HEAD_BEHIND
 _AT: Final = _SELECT + "where position = any(%(positions)s)" + _BOUNDS
 
 _FOUND: Final = """
@@ -45,6 +53,17 @@ order by e.position limit %(limit)s
 
 _Row = tuple[int, str, int, str, str, str, datetime, bytes, str | None]
 
+
+class Tail(NamedTuple):
+    """The log's head and the next events behind a position; all that are wanted up to `reached` are among them."""
+
+    head: int
+    epoch: int
+    after: int
+    reached: int
+    events: list[RecordedEvent]
+
+
 Connection = psycopg.Connection[tuple[object, ...]]
 AsyncConnection = psycopg.AsyncConnection[tuple[object, ...]]
 
@@ -55,21 +74,50 @@ def page_after(
     *,
     rows_max: int,
     upto: int | None = None,
-    types: Sequence[str] | None = None,
+    stems: Sequence[str] | None = None,
     bytes_max: int = PAGE_BYTES_MAX,
 ) -> list[RecordedEvent]:
-    """Read the next events in order; none only if there are none up to `upto`.
+    """Read the next events in order, only of types with these stems if any are given; none only if there are none.
 
     Without `upto` the page spans `rows_max` positions: the log has no holes, so that leaves nothing out.
     """
     parameters = {
         "after": position,
         "upto": position + rows_max if upto is None else upto,
-        "types": None if types is None else list(types),
+        "stems": None if stems is None else list(stems),
         "rows_max": rows_max,
         "bytes_max": bytes_max,
     }
-    return _events(conn, _AFTER if types is None else _OF_TYPES, parameters)
+    return _events(conn, _AFTER if stems is None else _OF_STEMS, parameters)
+
+
+def tail(
+    conn: Connection,
+    position: int,
+    *,
+    rows_max: int,
+    positions_max: int,
+    stems: Sequence[str] | None = None,
+    bytes_max: int = PAGE_BYTES_MAX,
+) -> Tail:
+    """Read the log's head and the next events in order, of types with these stems if any are given, as of one moment.
+
+    No events are looked for where `rows_max` is 0: the tail reaches no further than `position` then.
+    """
+    parameters = {
+        "after": position,
+        "upto": position + positions_max,
+        "stems": None if stems is None else list(stems),
+        # A scan for no type at all would find none in as many rows.
+        "rows_max": 0 if stems is not None and not stems else rows_max,
+        "bytes_max": bytes_max,
+    }
+    rows = conn.execute(_TAIL if stems is None else _TAIL_OF_STEMS, parameters, binary=True).fetchall()
+    head, epoch = cast("tuple[int, int]", rows[0][:2])
+    events = _recorded([row[2:] for row in rows if row[2] is not None])
+    upto = max(position, min(head, position + positions_max)) if rows_max else position
+    reached = reached_by(events, upto=upto, rows_max=rows_max, bytes_max=bytes_max) if events else upto
+    return Tail(head, epoch, after=position, reached=reached, events=events)
 
 
 async def page_after_async(

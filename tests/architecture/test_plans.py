@@ -106,8 +106,13 @@ HOT: Final[Mapping[str, tuple[LiteralString, Any, set[str]]]] = {
     "events of a partition": (paging._AT, {**PAGE, "positions": [1, 77]}, BY_POSITION),
     "a page of the log": (paging._AFTER, {**PAGE, "after": 0, "upto": 2_000}, BY_POSITION),
     "a page of some types, as global views read": (
-        paging._OF_TYPES,
-        {**PAGE, "after": 100, "upto": 2_000, "types": ["shop.rare.v1"]},
+        paging._OF_STEMS,
+        {**PAGE, "after": 100, "upto": 2_000, "stems": ["shop.rare.v"]},
+        BY_POSITION,
+    ),
+    "the tail of the log, as consumers read": (
+        paging._TAIL_OF_STEMS,
+        {**PAGE, "after": 100, "upto": 2_000, "stems": ["shop.rare.v"]},
         BY_POSITION,
     ),
     "where events lie": (log_reading._PLACED, [77, 99], BY_POSITION),

@@ -11,7 +11,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from counterfoil.testing.scheduling import Crash
-from event_store.log import codec
+from event_store.log import codec, decoding
 from event_store.log.envelope import ANY, AppendRequest, Expectation, NewEvent
 from event_store.log.reading import History
 from event_store.transport.partitioning import partition_of
@@ -383,10 +383,12 @@ class Reader:
             )
 
 
-def page_after(world, position, *, rows_max, upto, types):
+def page_after(world, position, *, rows_max, upto, stems):
     """`paging.page_after` of the log in memory."""
     world.border()
-    return [event for event in world.log.events[position:upto] if event.type in types][:rows_max]
+    return [event for event in world.log.events[position:upto] if decoding.stem(event.type) in stems][
+        :rows_max
+    ]
 
 
 def leaves_at(world, positions):

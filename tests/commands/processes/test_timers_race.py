@@ -111,14 +111,14 @@ def test_while_a_process_fails_and_tries_again_no_order_is_rejected_however_long
     """In small: what is due at once waits longer than a process may leave its lease unrenewed."""
     away = threading.Event()
     away.set()
-    read = Deciding._read
+    take = Deciding._take
 
-    def unreachable(self, head):
+    def unreachable(self, tail):
         if away.is_set():
             raise LogUnreachable("away")
-        read(self, head)
+        return take(self, tail)
 
-    monkeypatch.setattr(Deciding, "_read", unreachable)
+    monkeypatch.setattr(Deciding, "_take", unreachable)
     place(url, "1", "2")
     with feeding(url, [TIMERS]) as feeder, firing(url, off_after=OFF_AFTER) as work:
         feeder.catch_up()

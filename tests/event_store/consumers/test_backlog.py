@@ -12,7 +12,6 @@ from event_store.consumers.errors import OpenAgain
 from event_store.consumers.parking import Scope
 from event_store.consumers.starting import HEAD, ORIGIN
 from event_store.consumers.tailing import Outdated
-from event_store.log import reading
 from runtime import database
 from tests.event_store.consumers.tailing import ask, seeing, session
 from tests.projections.counting import Faults, counts
@@ -34,13 +33,9 @@ def working(url, *, start=ORIGIN, **given):
         yield Backlog(at, NAME, types=TYPES, start=start, **given)
 
 
-def head(url):
-    with database.connect(url, role="counterfoil_reader", name="test") as conn:
-        return reading.head(conn).position
-
-
 def read(url, backlog):
-    return backlog.read(head(url))
+    with database.connect(url, role="counterfoil_writer", name="test") as conn:
+        return backlog.take(product.read(conn, [backlog], stems=backlog.stems))
 
 
 def saved(url):
@@ -91,6 +86,23 @@ def test_it_goes_on_from_the_checkpoint_and_reads_nothing_twice(database_url):
 
     with working(database_url) as backlog:
         assert ([], [2]) == (again, positions(read(database_url, backlog)))
+
+
+def test_consumers_that_read_together_each_take_what_is_new_to_them_and_of_their_types(database_url):
+    append(database_url, counts(("a", 1), ("b", 1)))
+    with session(database_url, seeing(Faults(), name=NAME)) as at:
+        ahead, behind, other = (
+            Backlog(at, name, types=types, start=ORIGIN)
+            for name, types in ((NAME, TYPES), ("behind", TYPES), ("other", ("ordering.order_placed.v3",)))
+        )
+        ahead.take(product.read(at.conn, [ahead], stems=ahead.stems))
+        append(database_url, counts(("c", 1)))
+        tail = product.read(at.conn, [ahead, behind, other], stems=ahead.stems)
+        found = [positions(each.take(tail)) for each in (ahead, behind, other)]
+        again = [each.take(tail) for each in (ahead, behind, other)]
+
+    assert [[3], [1, 2, 3], []] == found
+    assert [[], [], []] == again
 
 
 def test_events_of_other_types_are_passed(database_url):

@@ -3,6 +3,7 @@
 import pytest
 
 from event_store.log import paging
+from event_store.log.decoding import stem
 from runtime import database
 from tests.event_store.transport import carrying
 
@@ -35,18 +36,41 @@ def test_an_event_larger_than_a_page_is_a_page_of_its_own(conn):
 
 
 def test_a_page_of_some_types_ends_at_its_limit(conn):
-    page = paging.page_after(conn, 4, rows_max=100, upto=11, types=[carrying.COUNTED])
+    page = paging.page_after(conn, 4, rows_max=100, upto=11, stems=[stem(carrying.COUNTED)])
 
     assert [7, 10] == [event.position for event in page]
 
 
+@pytest.mark.parametrize(
+    ("after", "bounds", "reached", "found"),
+    [
+        (20, {"rows_max": 100, "positions_max": 100}, 30, [22, 25, 28]),
+        (20, {"rows_max": 100, "positions_max": 5}, 25, [22, 25]),
+        (20, {"rows_max": 1, "positions_max": 100}, 22, [22]),
+        (20, {"rows_max": 0, "positions_max": 100}, 20, []),
+        (30, {"rows_max": 100, "positions_max": 100}, 30, []),
+        (40, {"rows_max": 100, "positions_max": 100}, 40, []),
+    ],
+)
+def test_a_tail_says_how_far_it_reaches_and_where_the_log_ends(conn, after, bounds, reached, found):
+    tail = paging.tail(conn, after, stems=[stem(carrying.COUNTED)], **bounds)
+
+    assert (30, reached, found) == (tail.head, tail.reached, [event.position for event in tail.events])
+
+
+def test_a_tail_of_no_type_reaches_to_the_end_and_one_of_any_holds_all(conn):
+    tails = [paging.tail(conn, 20, stems=stems, rows_max=100, positions_max=100) for stems in ([], None)]
+
+    assert [(30, 0), (30, 10)] == [(tail.reached, len(tail.events)) for tail in tails]
+
+
 @pytest.mark.parametrize("bounds", [{"rows_max": 3}, {"rows_max": 100, "bytes_max": 100}, {"rows_max": 100}])
-@pytest.mark.parametrize("types", [[carrying.COUNTED], ["shop.never.v1"]])
-def test_pages_reach_to_their_end_unless_a_bound_cut_them(conn, bounds, types):
-    wanted = [event.position for event in paging.page_after(conn, 0, rows_max=100, upto=29, types=types)]
+@pytest.mark.parametrize("stems", [[stem(carrying.COUNTED)], ["shop.never.v"]])
+def test_pages_reach_to_their_end_unless_a_bound_cut_them(conn, bounds, stems):
+    wanted = [event.position for event in paging.page_after(conn, 0, rows_max=100, upto=29, stems=stems)]
     positions, reached, pages = list[int](), 0, 0
     while reached < 29:
-        page = paging.page_after(conn, reached, upto=29, types=types, **bounds)
+        page = paging.page_after(conn, reached, upto=29, stems=stems, **bounds)
         reached = paging.reached_by(page, upto=29, **bounds)
         positions += [event.position for event in page]
         pages += 1
