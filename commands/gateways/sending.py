@@ -97,6 +97,7 @@ def consumer(gateway: Gateway, settings: Settings, *, metrics: GatewayMetrics) -
         role="counterfoil_writer",
         open=lambda session: Sender(session, gateway, settings, metrics=metrics),
         lease=f"sender:{gateway.name}",
+        settings=backlog.SESSION,
         outages=(LogUnreachable, Outdated),
     )
 

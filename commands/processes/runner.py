@@ -56,6 +56,7 @@ def _consumer(group: LeaseGroup, metrics: ProcessMetrics) -> Consumer:
         open=lambda session: Deciding(session, group, metrics=metrics),
         lease=group.lease,
         waits=WAITS,
+        settings=backlog.SESSION,
         outages=(LogUnreachable, CodecError, Outdated),
         members=tuple(process.name for process in group.processes),
     )

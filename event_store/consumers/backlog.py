@@ -12,7 +12,7 @@ import structlog
 
 from domain.event import EVENT_TYPES
 from event_store.consumers import checkpoints, parking, skips
-from event_store.consumers.checkpoints import Kind, Mark
+from event_store.consumers.checkpoints import Kind
 from event_store.consumers.driver import ConsumerSession
 from event_store.consumers.parking import Active, Failure, Request, Scope, Waiting
 from event_store.consumers.starting import Start
@@ -28,11 +28,17 @@ EVENTS_PER_PAGE: Final = 1_000
 POSITIONS_PER_PAGE: Final = 50_000
 """Events, and positions, that one reading of the log covers at most."""
 
-CHECKPOINT_S: Final = 0.25
+CHECKPOINT_S: Final = 1.0
 """How often a checkpoint is written: what is repeated after a crash is cheap, not free."""
 
-CHECK_EVERY_S: Final = 0.5
+CHECK_EVERY_S: Final = 1.0
 """How often operators' requests are read and the lag is shown."""
+
+SESSION: Final = {
+    # A crash of the server may take back what was written last, and nothing before that: no append that it relies on.
+    "synchronous_commit": "off",
+}
+"""Server settings of a consumer's session, in addition."""
 
 log = structlog.get_logger()
 
@@ -78,9 +84,9 @@ class Backlog:
         self._decoder = Decoder(types)
         self._keys_max = keys_max
         with self._conn.transaction():
-            self._saved = checkpoints.enter(self._conn, name, start=start, kind=kind).mark
-            checkpoints.note_answers(self._conn, name, self._decoder.types, since=self._saved.position)
-        self.progress = Progress(self._saved.position)
+            saved = checkpoints.enter(self._conn, name, start=start, kind=kind).mark.position
+            checkpoints.note_answers(self._conn, name, self._decoder.types, since=saved)
+        self.progress = Progress(saved)
         self._skipped = skips.read(self._conn, name, shape=None)
         self._queued = {key: each.queued for key, each in parking.of_scope(self._conn, self._scope).items()}
         """How many events wait behind each parked key."""
@@ -170,12 +176,10 @@ class Backlog:
         reached = self.progress.reached
         if reached == self.progress.saved:
             return
-        mark = Mark(reached, reading.leaf_at(self._conn, reached))
-        with self._conn.transaction():
-            # Held first: where another process has moved the checkpoint meanwhile, nothing of this one is written.
-            checkpoints.hold(self._conn, self._name, self._saved, active=self._active)
-            checkpoints.move(self._conn, self._name, mark)
-        self._saved, self.progress.saved = mark, reached
+        checkpoints.advance(
+            self._conn, self._name, after=self.progress.saved, to=reached, active=self._active
+        )
+        self.progress.saved = reached
         self._saved_at_s = time.monotonic()
 
     def _taken(self, page: Iterable[RecordedEvent]) -> list[RecordedEvent]:

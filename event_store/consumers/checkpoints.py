@@ -77,6 +77,12 @@ _MOVE: Final = """
 update consumers.checkpoint set position = %(position)s, leaf = %(leaf)s, moved_at = clock_timestamp()
 where consumer = %(consumer)s and generation = 0
 """
+_ADVANCE: Final = """
+update consumers.checkpoint c set position = e.position, leaf = e.leaf, moved_at = clock_timestamp()
+from log.event e
+where e.position = %(to)s and c.consumer = %(consumer)s and c.generation = 0 and c.position = %(position)s
+    and exists (select from runtime.lease l where l.name = %(lease)s and l.owner = %(owner)s)
+"""
 
 
 Kind = Literal["consumer", "process"]
@@ -143,12 +149,23 @@ def hold(conn: Connection, consumer: str, at: Mark, *, active: Active) -> None:
     """
     given = {"consumer": consumer, "position": at.position, "lease": active.lease, "owner": active.owner}
     if conn.execute(_HOLD, given).rowcount != 1:
-        raise OpenAgain(f"the checkpoint of {consumer} left position {at.position:,}, or its lease is lost")
+        raise _left(consumer, at.position)
 
 
 def move(conn: Connection, consumer: str, to: Mark) -> None:
     """Move a checkpoint that is held, last of all: a handler that commits by itself skips nothing."""
     conn.execute(_MOVE, {"consumer": consumer, "position": to.position, "leaf": to.leaf})
+
+
+def advance(conn: Connection, consumer: str, *, after: int, to: int, active: Active) -> None:
+    """Move a checkpoint to a later position of the log, where nothing is written with it.
+
+    Raises:
+        OpenAgain: it does not stand where it was left, or the lease is lost.
+    """
+    given = {"consumer": consumer, "position": after, "to": to, "lease": active.lease, "owner": active.owner}
+    if conn.execute(_ADVANCE, given).rowcount != 1:
+        raise _left(consumer, after)
 
 
 def is_process(conn: Connection, consumer: str) -> bool:
@@ -173,3 +190,7 @@ def set_back(conn: Connection, consumers: Sequence[str]) -> None:
     conn.execute(_SET_BACK, {"consumers": list(consumers)})
     for consumer in consumers:
         parking.forget(conn, Scope(consumer))
+
+
+def _left(consumer: str, position: int) -> OpenAgain:
+    return OpenAgain(f"the checkpoint of {consumer} left position {position:,}, or its lease is lost")
