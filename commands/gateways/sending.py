@@ -155,8 +155,9 @@ class Sender:
             raise OpenAgain("the log was fenced: it is another one")
         self._take(self._backlog.take_retries(tail.head))
         self._take(self._backlog.take(tail))
-        for task in self._aside.run(self._progress()):
-            self._settle(self._running.pop(task), task.exception())
+        if self._open or self._running:
+            for task in self._aside.run(self._progress()):
+                self._settle(self._running.pop(task), task.exception())
         self._backlog.save()
         self._show()
         return bool(self._running) or (self._backlog.progress.read < tail.head and not self._backlog.full)

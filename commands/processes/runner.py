@@ -40,6 +40,9 @@ ROUND_S: Final = 0.1
 WAITS: Final = Waits(unhinted_s=0.02, pace_s=0.04)
 """A caller may wait for the decision; but its events cost every view another round."""
 
+SELDOM: Final = Waits(first_s=1.0, longest_s=1.0, unhinted_s=1.0, pace_s=1.0)
+"""Processes that only have timers decide nothing here: their checkpoints follow the log, for who waits for them."""
+
 
 def consumers(processes: Sequence[Process], *, metrics: ProcessMetrics) -> list[Consumer]:
     """The consumers that decide for these processes.
@@ -55,7 +58,7 @@ def _consumer(group: LeaseGroup, metrics: ProcessMetrics) -> Consumer:
         role="counterfoil_writer",
         open=lambda session: Deciding(session, group, metrics=metrics),
         lease=group.lease,
-        waits=WAITS,
+        waits=WAITS if any(process.reactions for process in group.processes) else SELDOM,
         settings=backlog.SESSION,
         outages=(LogUnreachable, CodecError, Outdated),
         members=tuple(process.name for process in group.processes),
@@ -98,7 +101,8 @@ class Deciding:
         if tail.epoch != self._epoch:
             raise OpenAgain("the log was fenced: it is another one")
         taken = self._take(tail)
-        self._aside.run(self._decide())
+        if self._aside.running or self._decider.waiting:
+            self._aside.run(self._decide())
         for each in self._backlogs.values():
             each.save()
         self._show()

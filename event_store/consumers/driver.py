@@ -31,7 +31,7 @@ from runtime.database import Role
 
 IDLE_WAIT_GROWTH: Final = 1.25
 """Where hints are not heard, each idle round is followed by a longer wait than the one before."""
-UNCONCERNED_S_MAX: Final = 0.1
+UNCONCERNED_S_MAX: Final = 0.25
 """The longest that news waits for a consumer that the news before it did not concern."""
 STANDBY_WAIT_S: Final = 0.5
 """How often a standby reads the lease."""

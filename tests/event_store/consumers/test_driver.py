@@ -453,7 +453,7 @@ def test_with_hints_waits_are_long_once_no_hint_can_be_held_back():
 def test_news_that_does_not_concern_a_consumer_waits_longer_each_time_up_to_a_limit():
     waits, slow = Waits(first_s=0.025), Waits(first_s=0.25)
 
-    assert [0.025, 0.05, 0.1, 0.1] == [waits.unconcerned_s(woken) for woken in (0, 1, 2, 2_000)]
+    assert [0.025, 0.05, 0.1, 0.25] == [waits.unconcerned_s(woken) for woken in (0, 1, 2, 2_000)]
     assert 0.25 == slow.unconcerned_s(5)
 
 
