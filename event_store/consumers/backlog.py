@@ -88,8 +88,9 @@ class Backlog:
             checkpoints.note_answers(self._conn, name, self._decoder.types, since=saved)
         self.progress = Progress(saved)
         self._skipped = skips.read(self._conn, name, shape=None)
-        self._queued = {key: each.queued for key, each in parking.of_scope(self._conn, self._scope).items()}
-        """How many events wait behind each parked key."""
+        parked = parking.of_scope(self._conn, self._scope)
+        self._queued = {key: Waiting(each.queued, each.last_position) for key, each in parked.items()}
+        """The events that wait behind each parked key."""
         self._retried: dict[str, int] = {}
         """Parked keys whose events are open again, with the request to try them."""
         self._saved_at_s = self._checked_at_s = float("-inf")
@@ -97,7 +98,8 @@ class Backlog:
     @property
     def full(self) -> bool:
         """Whether so much is parked that no more is read."""
-        return parking.takes_no_more(self._queued, keys_max=self._keys_max)
+        queued = {key: each.events for key, each in self._queued.items()}
+        return parking.takes_no_more(queued, keys_max=self._keys_max)
 
     @property
     def stems(self) -> list[str]:
@@ -142,7 +144,8 @@ class Backlog:
         # The row comes first: a crash from here on finds the key parked, and leaves what waits behind it in the log.
         for position in (event.position, *behind):
             progress.open.pop(position, None)
-        self._queued[event.key] = len(behind)
+        before = self._queued.get(event.key, Waiting())
+        self._queued[event.key] = Waiting(len(behind), max(before.last_position, event.position, *behind))
         if (request := self._retried.pop(event.key, None)) is not None:
             parking.close(self._conn, request, outcome=f"failed again: {reason}")
         log.error(
@@ -192,8 +195,10 @@ class Backlog:
             if event.position in self._skipped:
                 continue
             if event.key in self._queued and event.key not in self._retried:
-                waiting[event.key] = waiting.get(event.key, Waiting()).with_one_at(event.position)
-                self._queued[event.key] += 1
+                # What is read again from an older checkpoint was counted, or is the event that failed.
+                if event.position > self._queued[event.key].last_position:
+                    waiting[event.key] = waiting.get(event.key, Waiting()).with_one_at(event.position)
+                    self._queued[event.key] = self._queued[event.key].with_one_at(event.position)
             else:
                 taken.append(event)
         parking.queue(self._conn, self._scope, waiting, active=self._active)

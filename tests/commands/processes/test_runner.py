@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from commands.decision import Decision, DecisionView
+from commands.processes import runner
 from commands.processes.process import Process
 from counterfoil import status
 from domain.event import Event
@@ -401,6 +402,7 @@ def test_a_process_of_which_too_many_triggers_are_parked_stops_alone_until_they_
 ):
     monkeypatch.setattr(parking, "WAITING_MAX", 3)
     monkeypatch.setattr(backlog, "EVENTS_PER_PAGE", 1)
+    monkeypatch.setattr(runner, "READ_BELOW", 1)  # none is read while one waits to be parked
     broken = _Broken()
     processes = (*SHOP, broken.process)
     register(database_url, processes)

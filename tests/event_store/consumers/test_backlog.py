@@ -141,6 +141,19 @@ def test_what_is_behind_a_key_that_parks_waits_whether_it_was_read_before_or_com
     assert [(5,)] == saved(database_url)
 
 
+def test_what_is_read_again_from_an_older_checkpoint_is_not_counted_again(database_url):
+    append(database_url, counts(("a", 1)))
+    with working(database_url) as backlog:
+        backlog.park(read(database_url, backlog)[0], "no such row")
+    append(database_url, counts(("a", 2)))
+
+    for _ in range(2):
+        with working(database_url) as backlog:
+            assert [] == read(database_url, backlog)
+            (key,) = parked(database_url).values()
+            assert (1, 2) == (key.queued, key.last_position)
+
+
 def test_a_key_that_is_tried_again_stays_parked_until_all_of_it_has_its_answer(database_url):
     append(database_url, counts(("a", 1), ("a", 2)))
     with working(database_url) as backlog:
