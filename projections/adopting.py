@@ -12,7 +12,7 @@ from event_store.transport import generations
 from event_store.transport.transport import Generation, Partition
 from projections import builds, catching_up, checkpoints
 from projections.builds import Build
-from projections.checkpoints import Cursor
+from projections.checkpoints import Cursor, SharedCheckpoints
 from projections.folding import decoder_of
 from projections.performing import Performer
 from projections.step import Following, step
@@ -49,10 +49,18 @@ def followings(
     *,
     generation: int,
     sources: Collection[Partition] | None,
+    shared: SharedCheckpoints | None = None,
 ) -> list[Following]:
-    """Every build to feed in these partitions (None: in all), as it stands; contradicted ones are stopped."""
+    """Every build to feed in these partitions (None: in all), as it stands; contradicted ones are stopped.
+
+    `shared` are the checkpoints that these builds share from now on with each other and with nobody else.
+    """
     fed = fed_builds(conn, views)
-    cursors = checkpoints.read(conn, list(fed), generation=generation)
+    with conn.transaction():
+        if shared is not None:
+            moved = [build for build, stands in fed.items() if stands.stopped is None]
+            shared.claim(conn, moved, sources=sources)
+        cursors = checkpoints.read(conn, list(fed), generation=generation)
     by_name = {(view.name, view.shape): view for view in views}
     adopted = []
     for build, stands in fed.items():
@@ -67,7 +75,10 @@ def followings(
             stopped=stands.stopped,
         )
         adopted.append(following)
-    _stop_contradicted(conn, adopted)
+        if shared is not None:
+            shared.adopted(build, ours)
+    if _stop_contradicted(conn, adopted) and shared is not None:
+        return followings(conn, views, generation=generation, sources=sources, shared=shared)
     return adopted
 
 
@@ -96,11 +107,16 @@ def enter_generation(
     """
     conn.execute(_ENTER_LOCK)
     try:
-        for build in fed_builds(conn, [view for view in views if view.kind is KEYED]):
-            known = checkpoints.generations(conn, build)
-            if known and known[-1] < generation.generation:
-                view = next(v for v in views if (v.name, v.shape) == (build.view, build.shape))
-                _enter(conn, view, build, old=known[-1], generation=generation, stop=stop)
+        behind = {
+            build: known[-1]
+            for build in fed_builds(conn, [view for view in views if view.kind is KEYED])
+            if (known := checkpoints.generations(conn, build)) and known[-1] < generation.generation
+        }
+        for old in set(behind.values()):
+            checkpoints.separate(conn, generation=old)  # each build is read to the end by itself
+        for build, old in behind.items():
+            view = next(v for v in views if (v.name, v.shape) == (build.view, build.shape))
+            _enter(conn, view, build, old=old, generation=generation, stop=stop)
     finally:
         conn.execute(_ENTER_UNLOCK)
 
@@ -153,10 +169,14 @@ def _create(conn: Connection, build: BuildId, *, generation: Generation) -> None
         )
 
 
-def _stop_contradicted(conn: Connection, adopted: Sequence[Following]) -> None:
-    """A build that folded what the log no longer holds is not fed any more: it must be rebuilt, never patched."""
+def _stop_contradicted(conn: Connection, adopted: Sequence[Following]) -> bool:
+    """A build that folded what the log no longer holds is not fed any more: it must be rebuilt, never patched.
+
+    Whether there was any.
+    """
     cursors = [cursor for each in adopted for cursor in each.cursors.values() if cursor.leaf is not None]
     found = reading.leaves_at(conn, {cursor.position for cursor in cursors})
+    stopped = False
     for following in adopted:
         wrong = [
             cursor.position
@@ -170,3 +190,5 @@ def _stop_contradicted(conn: Connection, adopted: Sequence[Following]) -> None:
             following.stopped = reason
             builds.set_stopped(conn, following.build, reason)
             log.error("view_contradicted", build=str(following.build), position=max(wrong))
+            stopped = True
+    return stopped

@@ -11,7 +11,7 @@ from event_store.consumers.metrics import ConsumerMetrics
 from event_store.log import reading
 from event_store.transport.transport import WHOLE_LOG, Numbering, Partition
 from projections import adopting, catching_up
-from projections.checkpoints import Cursor
+from projections.checkpoints import Cursor, SharedCheckpoints
 from projections.folding import decoder_of
 from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror
@@ -31,22 +31,24 @@ class Feeding:
         views: Sequence[View[Any]],
         *,
         numbering: Numbering,
+        group: str,
         metrics: ProjectionMetrics,
-        shared: ConsumerMetrics,
+        consumer_metrics: ConsumerMetrics,
         mirror: Mirror | None,
     ) -> None:
-        """`numbering` is a generation of the transport, or the whole log; `shared` are the metrics of all consumers.
+        """`numbering` is a generation of the transport, or the whole log; `group` names whom it is shared with.
 
         Nothing is fed before `adopt`.
         """
         self.followings: list[Following] = []
         self.decoder = decoder_of(views)
-        self.performer = Performer(conn, generation=numbering.generation)
+        self._checkpoints = SharedCheckpoints(group, generation=numbering.generation)
+        self.performer = Performer(conn, generation=numbering.generation, shared=self._checkpoints)
         self._conn = conn
         self._views = views
         self._numbering = numbering
         self._metrics = metrics
-        self._shared = shared
+        self._consumer_metrics = consumer_metrics
         self._mirror = mirror
         self._measured: dict[Partition, int] = {}
         self._requests = RetryRequests(conn, numbering=numbering, decoder=self.decoder, mirror=mirror)
@@ -57,7 +59,11 @@ class Feeding:
         `sources` None: all partitions.
         """
         self.followings = adopting.followings(
-            self._conn, self._views, generation=self._numbering.generation, sources=sources
+            self._conn,
+            self._views,
+            generation=self._numbering.generation,
+            sources=sources,
+            shared=self._checkpoints,
         )
         if self._mirror is not None:
             self._mirror.adopt(self._conn, self.followings, history=reading.history(self._conn))
@@ -119,7 +125,7 @@ class Feeding:
         for following in self.followings:
             build = following.build
             self._metrics.shown(build, stopped=following.stopped is not None)
-            self._shared.stands(
+            self._consumer_metrics.stands(
                 build.view,
                 build=build.label,
                 lag_events=max(0, head - reached(following)),
@@ -130,7 +136,7 @@ class Feeding:
         """Show nothing of the builds any more."""
         for following in self.followings:
             self._metrics.left(following.build)
-            self._shared.left(following.build.view, build=following.build.label)
+            self._consumer_metrics.left(following.build.view, build=following.build.label)
 
     def _measure(self, committed: Sequence[Plan], feed: Feed) -> None:
         """Count the events that a build has now and that none had before: once, however many builds fold them."""

@@ -8,6 +8,7 @@ from psycopg import errors
 from event_store.consumers import parking
 from event_store.consumers.parking import Failure, Waiting
 from projections import builds, checkpoints
+from projections.checkpoints import SharedCheckpoints
 from projections.errors import CheckpointConflict
 from projections.folding import TRIES_MAX, Poison, Versioned, reason_of
 from projections.step import Commit, Effect, Load, Plan, Probe, ProjectionStep, RowsRefused
@@ -39,9 +40,12 @@ _REFUSALS: Final = (
 class Performer:
     """Performs effects on one connection, for checkpoints of one generation."""
 
-    def __init__(self, conn: Connection, *, generation: int) -> None:
+    def __init__(self, conn: Connection, *, generation: int, shared: SharedCheckpoints | None = None) -> None:
+        """`shared` are the checkpoints of builds that move together, None where each moves by itself."""
         self._conn = conn
         self._generation = generation
+        self._shared = shared
+        self._ends: checkpoints.Ends = {}
 
     def run(self, step: ProjectionStep) -> list[Plan]:
         """Drive a step to its end; what was committed.
@@ -97,15 +101,25 @@ class Performer:
             check_moved()
             for plan in plans:
                 self._note(plan)
-        self.committed()
+        self.committed(plans)
 
     def move(self, plans: Sequence[Plan]) -> Callable[[], None]:
         """Move the checkpoints, inside the transaction that writes the rows; the answer checks that they moved."""
         moves = [move for plan in plans for move in plan.moves]
-        return checkpoints.move(self._conn, moves, generation=self._generation)
+        if self._shared is None:
+            return checkpoints.move(self._conn, moves, generation=self._generation)
+        self._ends = self._shared.ends(moves)
+        for plan in plans:
+            apart, noted = plan.stopped is not None, plan.notes
+            plan.moves = [
+                self._shared.placed(move, self._ends, apart=apart, noted=noted) for move in plan.moves
+            ]
+        return self._shared.move(self._conn, [move for plan in plans for move in plan.moves], self._ends)
 
-    def committed(self) -> None:
+    def committed(self, plans: Sequence[Plan]) -> None:
         """The transaction is through."""
+        if self._shared is not None:
+            self._shared.moved([move for plan in plans for move in plan.moves], self._ends)
 
     def _note(self, plan: Plan) -> None:
         scope = plan.build.scope

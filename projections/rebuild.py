@@ -318,7 +318,7 @@ class _Rebuilding(Performer):
 
         return check
 
-    def committed(self) -> None:
+    def committed(self, plans: Sequence[Plan]) -> None:  # noqa: ARG002 - of the class above
         """The transaction is through: the next one continues from here."""
         self._folded_to = self.reached
 

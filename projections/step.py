@@ -55,6 +55,12 @@ class Plan(msgspec.Struct):
         """The build that is written."""
         return self.following.build
 
+    @property
+    def notes(self) -> bool:
+        """Whether more is to be saved than rows and checkpoints."""
+        parks = self.parked or self.queued or self.unparked is not None
+        return bool(parks) or self.stopped != self.following.stopped
+
 
 class Load(msgspec.Struct):
     """Effect: the stored rows of these keys of some tables. Answer: list[dict[Key, Versioned]], one for each table."""

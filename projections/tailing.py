@@ -47,7 +47,13 @@ class Tail:
     ) -> None:
         """Take over the builds as they stand."""
         self.feeding = Feeding(
-            session.conn, views, numbering=WHOLE_LOG, metrics=metrics, shared=session.metrics, mirror=None
+            session.conn,
+            views,
+            numbering=WHOLE_LOG,
+            group=LEASE_NAME,
+            metrics=metrics,
+            consumer_metrics=session.metrics,
+            mirror=None,
         )
         self._conn = session.conn
         self._metrics = metrics

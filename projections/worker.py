@@ -56,6 +56,7 @@ class Worker:
         follower: Follower,
         views: Sequence[View[Any]],
         metrics: ProjectionMetrics,
+        group: str = GROUP,
         mirror: Mirror | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,8 +65,9 @@ class Worker:
             session.conn,
             views,
             numbering=generation,
+            group=group,
             metrics=metrics,
-            shared=session.metrics,
+            consumer_metrics=session.metrics,
             mirror=mirror,
         )
         self._news = session.news
@@ -206,6 +208,7 @@ def consumer(
             follower=follower,
             views=views,
             metrics=metrics,
+            group=group,
             mirror=mirror,
         )
 

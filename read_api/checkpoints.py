@@ -39,19 +39,33 @@ select json_build_object(
         from transport.relay
         where relay.generation >= (select max(generation) - 1 from transport.generation)
     ),
+    'shared', (
+        select coalesce(json_agg(json_build_array(name, generation, positions)), '[]')
+        from (
+            select name, generation, json_object_agg(partition, position) as positions
+            from views.shared_checkpoint group by name, generation
+        ) by_generation
+    ),
+    'checkpoints', (
+        select coalesce(json_agg(json_build_array(view, shape, build, generation, shared, coalesce(apart, '{}'))), '[]')
+        from (
+            select c.view, c.shape, c.build, c.generation, max(c.shared) as shared,
+                case when min(c.shared) <> max(c.shared)
+                    then (
+                        select json_object_agg(e.partition, e.position) from views.checkpoint e
+                        where (e.view, e.shape, e.build, e.generation) = (c.view, c.shape, c.build, c.generation)
+                    )
+                    else json_object_agg(c.partition, c.position) filter (where c.shared is null)
+                end as apart
+            from views.build_checkpoint c group by c.view, c.shape, c.build, c.generation
+        ) by_build
+    ),
     'builds', (
         select coalesce(json_agg(json_build_object(
             'view', live.view, 'shape', live.shape, 'build', live.build,
-            'checkpoints', point.columns,
             'parked', coalesce(parked.keys, '{}'), 'parked_count', coalesce(parked.count, 0)
         )), '[]')
         from views.live live
-        join (
-            select view, shape, build,
-                json_build_array(array_agg(generation), array_agg(partition), array_agg(position)) as columns
-            from views.checkpoint
-            group by view, shape, build
-        ) point using (view, shape, build)
         left join (
             select consumer, shape, build, count(*) as count,
                 json_object_agg(partition_key, position) filter (where number <= %(parked_max)s) as keys
@@ -66,7 +80,9 @@ select json_build_object(
 )::text
 from log.head
 """
-"""One snapshot of everything that answers depend on, as one JSON text."""
+"""One snapshot of everything that answers depend on, as one JSON text.
+
+Of each build only what stands apart from a shared checkpoint: nothing, nearly always."""
 
 
 class CheckpointRow(Struct, frozen=True, array_like=True):
@@ -221,10 +237,23 @@ class _SeenBuild(Struct, frozen=True):
     view: str
     shape: int
     build: int
-    checkpoints: tuple[list[int], list[int], list[int]]
-    """Columns of `CheckpointRow`: half of the text that rows are, and with many views this is most of a snapshot."""
     parked: dict[str, int]
     parked_count: int
+
+
+class _SeenCheckpoints(Struct, frozen=True, array_like=True):
+    view: str
+    shape: int
+    build: int
+    generation: int
+    shared: str | None
+    apart: dict[int, int]
+
+
+class _SeenShared(Struct, frozen=True, array_like=True):
+    name: str
+    generation: int
+    positions: dict[int, int]
 
 
 class _Seen(Struct, frozen=True):
@@ -235,6 +264,8 @@ class _Seen(Struct, frozen=True):
     epochs: list[tuple[int, int]]
     generations: list[tuple[int, int]]
     relays: list[tuple[int, int, list[tuple[int, int]]]]
+    shared: list[_SeenShared]
+    checkpoints: list[_SeenCheckpoints]
     builds: list[_SeenBuild]
 
 
@@ -244,6 +275,12 @@ _decode = msgspec.json.Decoder(_Seen).decode
 def read_snapshot(answer: str, *, seen_at: float) -> CheckpointSnapshot:
     """A snapshot from the JSON text that `SNAPSHOT` answers."""
     seen = _decode(answer)
+    shared = {(each.name, each.generation): each.positions for each in seen.shared}
+    newest: dict[BuildId, Checkpoints] = {}
+    for each in seen.checkpoints:
+        build = BuildId(each.view, each.shape, each.build)
+        if build not in newest or newest[build].generation < each.generation:
+            newest[build] = Checkpoints(seen.epoch, each.generation, _positions(each, shared))
     return CheckpointSnapshot(
         seen_at=seen_at,
         installation=seen.installation,
@@ -253,16 +290,18 @@ def read_snapshot(answer: str, *, seen_at: float) -> CheckpointSnapshot:
         first_positions=dict(seen.epochs),
         partitions=dict(seen.generations),
         published={generation: Published(position, dict(last)) for generation, position, last in seen.relays},
-        builds={build.view: _live_build(build, epoch=seen.epoch) for build in seen.builds},
+        builds={build.view: _live_build(build, newest) for build in seen.builds},
     )
 
 
-def _live_build(seen: _SeenBuild, *, epoch: int) -> LiveBuild:
-    checkpoints = checkpoints_of(list(map(CheckpointRow, *seen.checkpoints)), epoch=epoch)
-    assert checkpoints is not None, "aggregated from one row or more"
-    return LiveBuild(
-        id=BuildId(seen.view, seen.shape, seen.build),
-        checkpoints=checkpoints,
-        parked=seen.parked,
-        parked_count=seen.parked_count,
-    )
+def _positions(seen: _SeenCheckpoints, shared: Mapping[tuple[str, int], dict[int, int]]) -> dict[int, int]:
+    """Where a build stands: it has a checkpoint in every partition, and shares those that do not stand apart."""
+    if seen.shared is None:
+        return seen.apart
+    together = shared[seen.shared, seen.generation]
+    return {**together, **seen.apart} if seen.apart else together
+
+
+def _live_build(seen: _SeenBuild, checkpoints: Mapping[BuildId, Checkpoints]) -> LiveBuild:
+    build = BuildId(seen.view, seen.shape, seen.build)
+    return LiveBuild(build, checkpoints[build], seen.parked, seen.parked_count)

@@ -127,6 +127,12 @@ TAMPERINGS: Final = Size(
     "copies of a shop for each manipulation of it", 1, 50, "tests/tampering/test_tampering.py"
 )
 FLIPS: Final = Size("bits flipped in rows, tiles and views", 8, 200, "tests/tampering/test_bit_rot.py")
+SHARED_CHECKPOINTS: Final = Size(
+    "schedules of workers that feed some of the same views",
+    5,
+    500,
+    "tests/projections/test_shared_checkpoints.py",
+)
 CLEAN_EXPORTS: Final = Size(
     "exports of a shop that nobody touched", 2, 100, "tests/tampering/test_tampering.py"
 )

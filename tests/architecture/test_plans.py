@@ -40,7 +40,7 @@ with build as (
     select 'view_' || v, 1, 1, 'following' from generate_series(1, 30) v
     returning view, shape, build
 )
-insert into views.checkpoint (view, shape, build, generation, partition, position)
+insert into views.build_checkpoint (view, shape, build, generation, partition, position)
 select view, shape, build, 1, partition, 0 from build, generate_series(0, 11) partition
 """
 FILL_TAGS: Final = """
@@ -184,7 +184,7 @@ def test_checkpoints_that_move_are_not_compared_with_all_others_before_the_first
     numbers = count(1)
     statement = re.sub(r"%\(\w+\)[sb]", lambda _: f"${next(numbers)}", checkpoints._MOVE)
     with database.connect(new_database(), role="counterfoil_owner", name="test") as connection:
-        connection.execute("alter table views.checkpoint set (autovacuum_enabled = off)")
+        connection.execute("alter table views.build_checkpoint set (autovacuum_enabled = off)")
         connection.execute(FILL_CHECKPOINTS)
         raw = psycopg.RawCursor(connection)
         row = raw.execute(f"explain (generic_plan, format json) {statement}".encode()).fetchone()

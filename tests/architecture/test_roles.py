@@ -127,7 +127,8 @@ def test_every_process_may_read_the_log(role: Role, log_with_one_event: str):
 @pytest.mark.parametrize("role", ["counterfoil_writer", "counterfoil_reader", "counterfoil_relay"])
 def test_only_the_projector_may_write_views(role: Role, database_url: str):
     statements = (
-        "delete from views.checkpoint",
+        "delete from views.build_checkpoint",
+        "update views.shared_checkpoint set position = 0",
         "create table views.added (id int)",
         "delete from views.live",
     )

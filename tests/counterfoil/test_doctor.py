@@ -41,7 +41,7 @@ DAMAGES = {
     ),
     "checkpoints": (
         "with b as (insert into views.build (view, shape, build, state) values ('v', 1, 1, 'following') returning 1)"
-        " insert into views.checkpoint (view, shape, build, generation, partition, position)"
+        " insert into views.build_checkpoint (view, shape, build, generation, partition, position)"
         " select 'v', 1, 1, 1, 0, 9 from b"
     ),
     "checkpoints of consumers": (

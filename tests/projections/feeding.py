@@ -38,7 +38,7 @@ from event_store.transport.following import Follower, FollowerMetrics
 from event_store.transport.partition_log import PartitionLog
 from event_store.transport.partitioning import PARTITIONS, partition_of
 from event_store.transport.transport import Batch, Partition, Record
-from projections import builds, catching_up, tailing
+from projections import builds, catching_up, checkpoints, tailing
 from projections.folding import Versioned, decoder_of
 from projections.measure import Measure
 from projections.metrics import ProjectionMetrics
@@ -259,6 +259,12 @@ def append(url: str, events: Iterable[tuple[str, Event]], *, epoch: int = 1) -> 
             )
         )
     return append_requests(url, requests, epoch=epoch)
+
+
+def let_builds_stand_apart(conn):
+    """Give every build its position in rows of its own, where a test may write another."""
+    for (generation,) in conn.execute("select distinct generation from views.build_checkpoint").fetchall():
+        checkpoints.separate(conn, generation=generation)
 
 
 def append_requests(url: str, requests: Sequence[AppendRequest], *, epoch: int = 1) -> int:

@@ -29,7 +29,14 @@ from tests.examples import (
     retry_requested,
     rollback_requested,
 )
-from tests.projections.feeding import append, assert_views_hold_the_log, feeding, history, publish
+from tests.projections.feeding import (
+    append,
+    assert_views_hold_the_log,
+    feeding,
+    history,
+    let_builds_stand_apart,
+    publish,
+)
 
 ORDERS = next(view for view in CONTEXTS.views if view.name == "order_details")
 KEY = "order-1"
@@ -157,7 +164,7 @@ def test_a_build_that_stopped_for_another_reason_is_not_let_go_on_by_the_end_of_
 @contextlib.contextmanager
 def a_build_behind_the_live_one(url, conn):
     """Two builds, of which the live one is a position further until the block ends."""
-    move = "update views.checkpoint set position = position + %s where view = %s and build = 1"
+    move = "update views.build_checkpoint set position = position + %s where view = %s and build = 1"
     append(url, history(3))
     with feeding(url, CONTEXTS.views) as feeder:
         feeder.catch_up()
@@ -165,6 +172,7 @@ def a_build_behind_the_live_one(url, conn):
         carry_out(url)
         publish(url)
         feeder.catch_up()
+    let_builds_stand_apart(conn)
     conn.execute(move, [1, ORDERS.name])
     yield
     conn.execute(move, [-1, ORDERS.name])

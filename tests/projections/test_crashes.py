@@ -16,7 +16,15 @@ from runtime import database
 from runtime.documents import MemoryDocuments
 from tests.parked import request_retry
 from tests.projections.counting import POISON, Faults, counting_views, counts
-from tests.projections.feeding import append, assert_views_hold_the_log, feeding, history, settle, stored
+from tests.projections.feeding import (
+    append,
+    assert_views_hold_the_log,
+    feeding,
+    history,
+    let_builds_stand_apart,
+    settle,
+    stored,
+)
 
 BY_NAME = {view.name: view for view in CONTEXTS.views}
 LIVES_MAX = 200
@@ -164,8 +172,9 @@ def test_a_build_that_folded_what_the_log_no_longer_holds_is_stopped_and_rebuilt
         feeder.catch_up()
     view = BY_NAME["stock_level"]
     with database.connect(shop_url, role="counterfoil_projector", name="test") as conn:
+        let_builds_stand_apart(conn)
         conn.execute(
-            "update views.checkpoint set leaf = '\\x00' where view = 'stock_level' and partition = 0"
+            "update views.build_checkpoint set leaf = '\\x00' where view = 'stock_level' and partition = 0"
         )
         with feeding(shop_url, CONTEXTS.views) as feeder:
             feeder.catch_up()

@@ -22,7 +22,7 @@ from runtime.documents import (
 )
 from tests.parked import request_retry
 from tests.projections.counting import DOCUMENT_TTL_S, POISON, Faults, counting_views, counts
-from tests.projections.feeding import append, feeding, settle, stored
+from tests.projections.feeding import append, feeding, let_builds_stand_apart, settle, stored
 
 DOCUMENT = "counting:counter"
 
@@ -255,9 +255,10 @@ def test_documents_ahead_of_rows_that_a_crash_took_back_stay_and_are_met_again(u
     with database.connect(
         url, role="counterfoil_projector", name="crash"
     ) as crash:  # the last commit is lost
+        let_builds_stand_apart(crash)
         for partition, position, leaf, revision in checkpoints:
             crash.execute(
-                "update views.checkpoint set position = %s, leaf = %s, revision = %s where partition = %s",
+                "update views.build_checkpoint set position = %s, leaf = %s, revision = %s where partition = %s",
                 [position, leaf, revision, partition],
             )
         crash.execute("delete from views.counters_s1_b1")

@@ -20,6 +20,7 @@ from tests.projections.feeding import (
     feeding,
     fold_plainly,
     history,
+    let_builds_stand_apart,
     publish,
     stored,
 )
@@ -156,8 +157,9 @@ def test_a_build_that_stands_behind_is_not_promoted(shop_url):
     with feeding(shop_url, [SALES]) as feeder:  # somebody feeds others only
         feeder.catch_up()
     with database.connect(shop_url, role="counterfoil_projector", name="test") as conn:
+        let_builds_stand_apart(conn)
         conn.execute(
-            "update views.checkpoint set position = position + 1 where view = 'order_details' and build = 1"
+            "update views.build_checkpoint set position = position + 1 where view = 'order_details' and build = 1"
         )
 
     with pytest.raises(BuildRefused, match="wait for the workers"):

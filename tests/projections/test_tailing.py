@@ -32,6 +32,7 @@ from tests.projections.feeding import (
     assert_views_hold_the_log,
     feeding,
     history,
+    let_builds_stand_apart,
     stored,
 )
 from tests.projections.test_running import projections
@@ -197,7 +198,8 @@ def test_a_build_that_summed_what_the_log_no_longer_holds_is_stopped_and_rebuilt
         feeder.catch_up()
     view = next(view for view in VIEWS if view.name == "sales_daily")
     with database.connect(shop_url, role="counterfoil_projector", name="test") as conn:
-        conn.execute("update views.checkpoint set leaf = '\\x00' where view = 'sales_daily'")
+        let_builds_stand_apart(conn)
+        conn.execute("update views.build_checkpoint set leaf = '\\x00' where view = 'sales_daily'")
         with feeding(shop_url, VIEWS) as feeder:
             feeder.catch_up()
             stopped = feeder.stopped()

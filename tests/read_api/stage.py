@@ -113,7 +113,7 @@ class Stage:
         """Move checkpoints of the live build, as the commit that writes rows does."""
         build = self.live(view)
         self.conn.execute(
-            "update views.checkpoint set position = %s, updated_at = clock_timestamp()"
+            "update views.build_checkpoint set position = %s, updated_at = clock_timestamp()"
             " where view = %s and shape = %s and build = %s and partition = any(%s)",
             [
                 position,

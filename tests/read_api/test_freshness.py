@@ -168,7 +168,7 @@ async def test_a_token_of_an_earlier_generation_asks_for_everything_up_to_its_hi
     stood, open_api
 ):
     stood.conn.execute("select transport.begin_generation(12, 'local', 'again')")
-    stood.conn.execute("update views.checkpoint set generation = 2")
+    stood.conn.execute("update views.build_checkpoint set generation = 2")
     stood.head(12)
     stood.stand(order_details, 12, partitions=[OWN])
 

@@ -202,7 +202,7 @@ def head(world):
     return Head(world.log.position, 1, None)
 
 
-def followings(world, _views, *, generation, sources):
+def followings(world, _views, *, generation, sources, shared):
     """`adopting.followings` of the tables in memory."""
     world.border()
     return [

@@ -23,7 +23,8 @@ where first_position > {after}
 _CHECKPOINTS_RENUMBERED: Final = """
 update consumers.checkpoint set position = position + {by} where position > {after};
 update consumers.registration set registered_position = registered_position + {by} where registered_position > {after};
-update views.checkpoint set position = position + {by} where position > {after};
+update views.build_checkpoint set position = position + {by} where position > {after};
+update views.shared_checkpoint set position = position + {by} where position > {after};
 update transport.relay set position = position + {by} where position > {after};
 update transport.relay_partition set position = position + {by} where position > {after};
 update transport.generation set start_position = start_position + {by} where start_position > {after};
@@ -441,7 +442,7 @@ def row_added(on: Tampering) -> None:
 
 def view_moved_ahead(on: Tampering) -> None:
     on.sql(
-        "update views.checkpoint c set position = e.position, leaf = e.leaf"
+        "update views.shared_checkpoint c set position = e.position, leaf = e.leaf"
         " from log.event e where e.position = (select position from log.head)"
     )
 

@@ -13,7 +13,8 @@ from tests.tampering.shop import Shop
 
 _NOTED_AGAIN: Final = """
 update consumers.checkpoint c set leaf = e.leaf from log.event e where e.position = c.position and c.leaf is not null;
-update views.checkpoint c set leaf = e.leaf from log.event e where e.position = c.position and c.leaf is not null
+update views.build_checkpoint c set leaf = e.leaf from log.event e where e.position = c.position and c.leaf is not null;
+update views.shared_checkpoint c set leaf = e.leaf from log.event e where e.position = c.position and c.leaf is not null
 """
 Act = Callable[["Tampering"], None]
 
