@@ -353,8 +353,10 @@ def middle_deleted(on: Tampering) -> None:
 _DAY: Final = """
 update log.event set recorded_at = recorded_at - interval '{days} days';
 update log.head set recorded_at = recorded_at - interval '{days} days';
-update log.epoch set started_at = started_at - interval '{days} days'
+update log.epoch set started_at = started_at - interval '{days} days';
+update views.timers_purchases_s1_b1 set due_at = due_at - interval '{days} days'
 """
+"""Timers count from when events were recorded: those that wait move with them."""
 
 
 def moved_by_days(on: Tampering) -> None:
