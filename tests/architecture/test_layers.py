@@ -107,7 +107,11 @@ def test_an_import_that_breaks_a_contract_is_found_in_its_file(tmp_path: Path):
 
 
 @pytest.mark.parametrize("breach", BREACHES)
-def test_a_contract_breaks_when(breach: str, planting: Planting, capsys: pytest.CaptureFixture[str]):
+def test_a_contract_breaks_when(
+    breach: str, planting: Planting, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    # It would disable all loggers of this process.
+    monkeypatch.setattr(cli.logging_config, "dictConfig", lambda _: None)
     planting.importer, planting.imported = BREACHES[breach]
 
     code = cli.lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True, no_logo=True)

@@ -59,10 +59,10 @@ MUTANTS = (
             ("            check_moved = self.move(plans)\n", ""),
             ("            check_moved()\n", ""),
             (
-                "        self.committed()\n\n    def move",
+                "        self.committed(plans)\n\n    def move",
                 (
                     "        import time\n\n        time.sleep(0.3)\n"
-                    "        self.move(plans)()\n        self.committed()\n\n    def move"
+                    "        self.move(plans)()\n        self.committed(plans)\n\n    def move"
                 ),
             ),
         ),
@@ -197,7 +197,16 @@ MUTANTS = (
     Mutant(
         "a checkpoint moved from wherever it is",
         "projections/checkpoints.py",
-        (("    and c.position = m.expected and c.revision = m.revision\n", ""),),
+        (
+            (
+                "    and c.partition = m.partition and c.revision = m.revision\n",
+                "    and c.partition = m.partition\n",
+            ),
+            (
+                " and c.generation = %(generation)s and c.partition = m.partition and c.revision = m.revision\n",
+                " and c.generation = %(generation)s and c.partition = m.partition\n",
+            ),
+        ),
         ("pause_projections_beyond_their_session",),
         (  # most pauses would strike between two batches
             (
