@@ -195,6 +195,11 @@ class Decider:
         """Appends whose verdict is not known."""
         return 0 if self._flight is None else len(self._flight.decided)
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to be done, and every effect was returned: those of answers come a step later."""
+        return not (self.waiting or self.in_flight or self._effects)
+
     def pause_s(self, at_s: float) -> float:
         """How long nothing will be done because of a setback, in seconds."""
         return max(0.0, self._not_before_s - at_s)

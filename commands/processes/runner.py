@@ -101,12 +101,12 @@ class Deciding:
         if tail.epoch != self._epoch:
             raise OpenAgain("the log was fenced: it is another one")
         taken = self._take(tail)
-        if self._aside.running or self._decider.waiting:
+        if self._aside.running or not self._decider.settled:
             self._aside.run(self._decide())
         for each in self._backlogs.values():
             each.save()
         self._show()
-        is_busy = self._aside.running or self._decider.waiting or self._is_behind(tail.head)
+        is_busy = self._aside.running or not self._decider.settled or self._is_behind(tail.head)
         return WAITS.backlog if is_busy else taken
 
     def close(self) -> None:

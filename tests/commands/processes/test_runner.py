@@ -295,6 +295,29 @@ def test_positions_reach_the_head_when_processes_are_through_whether_or_not_anyt
     ] == [(process.name, process.position) for process in found]
 
 
+def test_an_append_that_is_answered_when_its_round_is_over_is_noted_though_no_trigger_follows(
+    database_url, monkeypatch
+):
+    monkeypatch.setattr(runner, "ROUND_S", 0.0002)
+    append(database_url, [received("A", 9)])
+    register(database_url)
+    append(database_url, [placed("o", [("A", 1)])])
+
+    with running(database_url):
+        eventually(lambda: set(positions(database_url).values()) == {4})
+
+
+def positions(url):
+    """Where each process stands."""
+    with database.connect(url, role="counterfoil_reader", name="test") as conn:
+        return dict(
+            conn.execute(
+                "select consumer, position from consumers.checkpoint join consumers.registration using (consumer)"
+                " where kind = 'process'"
+            ).fetchall()
+        )
+
+
 def test_what_was_there_before_the_processes_is_not_their_concern(database_url):
     with psycopg.connect(database_url, autocommit=True) as owner:
         append(database_url, [received("A", 10), placed("before", [("A", 1)])])
