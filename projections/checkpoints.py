@@ -12,7 +12,7 @@ the revision of the shared checkpoint, so a worker that moves it knows all the b
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import Final, cast
+from typing import Final, LiteralString, cast
 
 import msgspec
 import psycopg
@@ -23,11 +23,13 @@ from projections.storing import BuildId
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
-_READ: Final = """
-select c.view, c.shape, c.build, c.partition, c.position, c.leaf, c.revision, c.shared
-from views.checkpoint c
+_OF_BUILDS: LiteralString = """
 join unnest(%(views)s::text[], %(shapes)s::int[], %(builds)s::int[]) as b (view, shape, build)
     using (view, shape, build)
+"""
+_READ: Final = f"""
+select c.view, c.shape, c.build, c.partition, c.position, c.leaf, c.revision, c.shared
+from views.checkpoint c {_OF_BUILDS}
 where c.generation = %(generation)s
 """
 _GENERATIONS: Final = """
@@ -59,22 +61,18 @@ insert into views.build_checkpoint (view, shape, build, generation, partition, p
 select %(view)s, %(shape)s, %(build)s, %(generation)s, numbered, %(position)s, %(leaf)s
 from generate_series(0, %(partitions)s - 1) as numbered
 """
-_CREATE_SHARED: Final = """
+_CREATE_SHARED: Final = f"""
 insert into views.shared_checkpoint (name, generation, partition)
 select distinct %(name)s, c.generation, c.partition
-from views.build_checkpoint c
-join unnest(%(views)s::text[], %(shapes)s::int[], %(builds)s::int[]) as b (view, shape, build)
-    using (view, shape, build)
+from views.build_checkpoint c {_OF_BUILDS}
 where c.generation = %(generation)s and (c.partition = any(%(partitions)s::int[])) is not false
 on conflict do nothing
 """
-_CLAIM: Final = """
+_CLAIM: Final = f"""
 update views.shared_checkpoint set revision = revision + 1
 where generation = %(generation)s and (partition = any(%(partitions)s::int[])) is not false
     and ((name = %(name)s) is not false or name in (
-        select c.shared from views.build_checkpoint c
-        join unnest(%(views)s::text[], %(shapes)s::int[], %(builds)s::int[]) as b (view, shape, build)
-            using (view, shape, build)
+        select c.shared from views.build_checkpoint c {_OF_BUILDS}
     ))
 returning name, partition, position, leaf, revision
 """
