@@ -27,6 +27,7 @@ from devservers import child, chosen, kafka_jars
 from devservers.kafka import KafkaServer
 from devservers.postgres import PostgresServer
 from devservers.redis import DATABASES, RedisServer
+from read_api import connections
 from runtime.settings import Settings
 from tests import forking, sizes
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # pytest imports its plugins itself
 pytest_plugins = ["counterfoil.testing.plugin"]
 
 EXTERNAL_REDIS_DATABASES = 16
+PATIENCE_S = 60.0
 
 _numbers = itertools.count(1)
 
@@ -99,6 +101,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_reads() -> Iterator[None]:
+    """A query API in this process gives its database a minute: a test machine may be too busy for the usual 3 s.
+
+    Tests of the deadlines set those that they need.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(connections, "READ_TIMEOUT_S", PATIENCE_S)
+        patched.setattr(connections, "CONNECTION_WAIT_S", PATIENCE_S)
+        patched.setattr(connections, "STATEMENT_TIMEOUT", f"{PATIENCE_S:.0f}s")
+        yield
 
 
 @pytest.fixture(scope="session")

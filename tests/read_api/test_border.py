@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from counterfoil.applications import query_app
 from projections.ordering.views import order_details
+from read_api import connections
 from runtime.problem_types import CATALOGUE
 from runtime.settings import Settings, SettingsError
 from tests.read_api.conftest import running
@@ -312,7 +313,8 @@ def test_without_a_database_there_is_no_query_api():
         query_app(Settings.model_construct(database_url=None, redis_url=None))
 
 
-def test_a_process_that_never_saw_the_database_is_alive_and_not_ready():
+def test_a_process_that_never_saw_the_database_is_alive_and_not_ready(monkeypatch):
+    monkeypatch.setattr(connections, "CONNECTION_WAIT_S", 1.0)
     with served("postgresql://nobody@127.0.0.1:1/none") as client:
         answer = client.get("/v1/orders/1")
 

@@ -17,7 +17,7 @@ from counterfoil.testing.spec import folded
 from projections.cart.views import cart_details
 from projections.mirroring import body_of
 from projections.ordering.views import order_details
-from read_api import polling
+from read_api import connections, polling
 from read_api.reading import documents
 from runtime.breaker import FAILURES_MAX, OPEN_S
 from runtime.documents import TTL_S, parse_document
@@ -408,7 +408,8 @@ async def test_a_cache_that_comes_back_is_asked_again(mirrored, open_api):
             await asyncio.sleep(0.05)
 
 
-async def test_without_postgres_the_cache_still_answers_and_lists_fail_fast(mirrored, open_api):
+async def test_without_postgres_the_cache_still_answers_and_lists_fail_fast(mirrored, open_api, monkeypatch):
+    monkeypatch.setattr(connections, "CONNECTION_WAIT_S", 1.0)
     name = psycopg.conninfo.conninfo_to_dict(mirrored.database_url)["dbname"]
     admin_url = psycopg.conninfo.make_conninfo(mirrored.database_url, dbname="postgres")
 
