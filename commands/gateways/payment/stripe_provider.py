@@ -163,7 +163,7 @@ class StripeProvider:
                 stripe.StripeClient(token, base_addresses=addresses, max_network_retries=0, http_client=http)
             )
         finally:
-            await http.close_async()  # type: ignore[no-untyped-call]
+            await http.close_async()
 
     async def find(self, operation: Operation) -> Outcome | None:
         """See `Psp`."""
