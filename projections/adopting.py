@@ -14,7 +14,7 @@ from projections import builds, catching_up, checkpoints
 from projections.builds import Build
 from projections.checkpoints import Cursor, SharedCheckpoints
 from projections.folding import decoder_of
-from projections.performing import Performer
+from projections.performing import Performer, moving
 from projections.step import Following, step
 from projections.storing import BuildId, Connection, Table
 from projections.view import KEYED, View
@@ -150,7 +150,8 @@ def _finish(conn: Connection, following: Following, *, old: int, end: int, stop:
     """Read what is left of an old generation from the log."""
     partitions = generations.generation_numbered(conn, generation=old).partitions
     decoder = decoder_of([following.view])
-    performer = Performer(conn, generation=old)
+    apart = SharedCheckpoints(str(following.build), generation=old)  # of which none is claimed
+    performer = Performer(conn, moving(conn, apart))
     ends = dict.fromkeys(following.cursors, end)
     while (behind := catching_up.targets_behind([following], ends)) and not stop.is_set():
         feed, _ = catching_up.page(conn, behind, ends, partitions=partitions, decoder=decoder)

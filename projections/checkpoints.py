@@ -122,7 +122,7 @@ class Move(msgspec.Struct, frozen=True):
 
 
 Ends = Mapping[Partition, tuple[int, bytes | None]]
-"""Where shared checkpoints stand after a transaction: position and leaf."""
+"""Where shared checkpoints stand behind a transaction: position and leaf."""
 
 
 class SharedCheckpoints:
@@ -170,8 +170,8 @@ class SharedCheckpoints:
             elif cursor.shared is not None:
                 raise CheckpointConflict(f"{build} was taken over by {cursor.shared}")
 
-    def ends(self, moves: Iterable[Move]) -> Ends:
-        """Where the shared checkpoints stand after these moves: nowhere else if one that shares it does not move."""
+    def pending(self, moves: Iterable[Move]) -> "PendingMoves":
+        """Begin a transaction of these moves, all of which are then to be placed."""
         by_source: dict[Partition, list[Move]] = {}
         for move in moves:
             by_source.setdefault(move.source, []).append(move)
@@ -181,24 +181,24 @@ class SharedCheckpoints:
                 all_move = self._builds[source] <= {move.build for move in some}
                 end = max(some, key=_position) if all_move else point
                 ends[source] = (end.position, end.leaf)
-        return ends
+        return PendingMoves(self.name, ends)
 
-    def move(self, conn: Connection, moves: Sequence[Move], ends: Ends) -> Callable[[], None]:
+    def move(self, conn: Connection, pending: "PendingMoves") -> Callable[[], None]:
         """What the function of this name does, and the shared checkpoints that are concerned to their ends."""
-        points = self._concerned(moves, ends)
-        if not points:
-            return move(conn, moves, generation=self._generation)
+        ends = pending.concerned()
+        if not ends:
+            return move(conn, pending.moves, generation=self._generation)
         parameters = {
             "name": self.name,
             "generation": self._generation,
-            "partitions": list(points),
-            "revisions": [self._points[source].revision for source in points],
-            "positions": [position for position, _ in points.values()],
-            "leaves": [leaf for _, leaf in points.values()],
+            "partitions": list(ends),
+            "revisions": [self._points[source].revision for source in ends],
+            "positions": [position for position, _ in ends.values()],
+            "leaves": [leaf for _, leaf in ends.values()],
         }
         # They come first: a worker that lost its partition waits here, then finds that it did.
-        check_points = _checked(conn.execute(_MOVE_SHARED, parameters), len(points))
-        check_rows = move(conn, moves, generation=self._generation)
+        check_points = _checked(conn.execute(_MOVE_SHARED, parameters), len(ends))
+        check_rows = move(conn, pending.moves, generation=self._generation)
 
         def check() -> None:
             check_points()
@@ -206,34 +206,49 @@ class SharedCheckpoints:
 
         return check
 
-    def moved(self, moves: Sequence[Move], ends: Ends) -> None:
+    def moved(self, pending: "PendingMoves") -> None:
         """Follow a transaction that is through."""
-        for source, (position, leaf) in self._concerned(moves, ends).items():
+        for source, (position, leaf) in pending.concerned().items():
             revision = self._points[source].revision + 1
             self._points[source] = Cursor(position, leaf, revision, self.name)
-        for each in moves:
+        for each in pending.moves:
             if each.shared is not None:
                 self._builds[each.source].add(each.build)
             elif each.before.shared is not None:
                 self._builds[each.source].discard(each.build)
 
-    def _concerned(self, moves: Sequence[Move], ends: Ends) -> Ends:
-        concerned = {each.source for each in moves if each.shared or each.before.shared}
-        return {source: end for source, end in ends.items() if source in concerned}
 
-    def placed(self, move: Move, ends: Ends, *, apart: bool, noted: bool) -> Move:
+class PendingMoves:
+    """The moves of one transaction, each placed at a shared checkpoint or apart from it."""
+
+    def __init__(self, name: str, ends: Ends) -> None:
+        """`name` is that of the shared checkpoints; `ends` are where they stand behind the transaction.
+
+        A shared checkpoint of which one build does not move ends where it stands.
+        """
+        self.moves: list[Move] = []
+        self._name = name
+        self._ends = ends
+
+    def place(self, move: Move, *, apart: bool, noted: bool) -> Move:
         """A move, said to stand at the shared checkpoint afterwards or not.
 
         Args:
             move: where to.
-            ends: where the shared checkpoints stand then.
             apart: the build is not moved any more.
             noted: more is written of the build than rows; then its own row is, too, which is gone when the build is.
         """
-        shared = not apart and ends.get(move.source) == (move.position, move.leaf)
+        shared = not apart and self._ends.get(move.source) == (move.position, move.leaf)
         written = noted or not shared or move.before.shared is None
-        name = self.name if shared else None
-        return Move(move.build, move.source, move.before, move.position, move.leaf, name, written)
+        name = self._name if shared else None
+        placed = Move(move.build, move.source, move.before, move.position, move.leaf, name, written)
+        self.moves.append(placed)
+        return placed
+
+    def concerned(self) -> Ends:
+        """The ends of shared checkpoints at which a build stands before or afterwards."""
+        sources = {each.source for each in self.moves if each.shared or each.before.shared}
+        return {source: end for source, end in self._ends.items() if source in sources}
 
 
 def read(

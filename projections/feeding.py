@@ -15,7 +15,7 @@ from projections.checkpoints import Cursor, SharedCheckpoints
 from projections.folding import decoder_of
 from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror
-from projections.performing import Performer
+from projections.performing import Performer, moving
 from projections.retry_requests import RetryRequests
 from projections.step import Feed, Following, Plan, step
 from projections.storing import Connection
@@ -43,7 +43,7 @@ class Feeding:
         self.followings: list[Following] = []
         self.decoder = decoder_of(views)
         self._checkpoints = SharedCheckpoints(group, generation=numbering.generation)
-        self.performer = Performer(conn, generation=numbering.generation, shared=self._checkpoints)
+        self.performer = Performer(conn, moving(conn, self._checkpoints))
         self._conn = conn
         self._views = views
         self._numbering = numbering

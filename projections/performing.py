@@ -1,13 +1,15 @@
 """Performing the effects of a step against Postgres: load, commit, probe."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
+from msgspec import Struct
 from psycopg import errors
 
 from event_store.consumers import parking
 from event_store.consumers.parking import Failure, Waiting
-from projections import builds, checkpoints
+from projections import builds
 from projections.checkpoints import SharedCheckpoints
 from projections.errors import CheckpointConflict
 from projections.folding import TRIES_MAX, Poison, Versioned, reason_of
@@ -37,15 +39,27 @@ _REFUSALS: Final = (
 )
 
 
-class Performer:
-    """Performs effects on one connection, for checkpoints of one generation."""
+class MovedPlans(Struct, frozen=True):
+    """How far builds are, moved inside the transaction that writes their rows.
 
-    def __init__(self, conn: Connection, *, generation: int, shared: SharedCheckpoints | None = None) -> None:
-        """`shared` are the checkpoints of builds that move together, None where each moves by itself."""
+    `check` is called before the commit, once the answers are there, and raises when another was here; `committed`
+    when the transaction is through.
+    """
+
+    check: Callable[[], None]
+    committed: Callable[[], None]
+
+
+MovePlans = Callable[[Sequence[Plan]], MovedPlans]
+
+
+class Performer:
+    """Performs effects on one connection."""
+
+    def __init__(self, conn: Connection, move: MovePlans) -> None:
+        """`move` moves how far the builds of plans are."""
         self._conn = conn
-        self._generation = generation
-        self._shared = shared
-        self._ends: checkpoints.Ends = {}
+        self._move = move
 
     def run(self, step: ProjectionStep) -> list[Plan]:
         """Drive a step to its end; what was committed.
@@ -91,35 +105,17 @@ class Performer:
         """All statements in one round trip, and the commit in another, once their answers were checked."""
         with self._conn.pipeline() as pipeline, self._conn.transaction():
             # Checkpoints first: a worker that lost its partition waits here, then finds that it did.
-            check_moved = self.move(plans)
+            moved = self._move(plans)
             try:
                 for plan in plans:
                     plan.following.table.write(self._conn, plan.rows)
                 pipeline.sync()
             except _REFUSALS as error:
                 raise RowsRefused(reason_of(error)) from error
-            check_moved()
+            moved.check()
             for plan in plans:
                 self._note(plan)
-        self.committed(plans)
-
-    def move(self, plans: Sequence[Plan]) -> Callable[[], None]:
-        """Move the checkpoints, inside the transaction that writes the rows; the answer checks that they moved."""
-        moves = [move for plan in plans for move in plan.moves]
-        if self._shared is None:
-            return checkpoints.move(self._conn, moves, generation=self._generation)
-        self._ends = self._shared.ends(moves)
-        for plan in plans:
-            apart, noted = plan.stopped is not None, plan.notes
-            plan.moves = [
-                self._shared.placed(move, self._ends, apart=apart, noted=noted) for move in plan.moves
-            ]
-        return self._shared.move(self._conn, [move for plan in plans for move in plan.moves], self._ends)
-
-    def committed(self, plans: Sequence[Plan]) -> None:
-        """The transaction is through."""
-        if self._shared is not None:
-            self._shared.moved([move for plan in plans for move in plan.moves], self._ends)
+        moved.committed()
 
     def _note(self, plan: Plan) -> None:
         scope = plan.build.scope
@@ -138,6 +134,21 @@ class Performer:
         except _REFUSALS as error:
             return reason_of(error)
         return None
+
+
+def moving(conn: Connection, checkpoints: SharedCheckpoints) -> MovePlans:
+    """Moves checkpoints: those of builds that stand together at once, each other by itself."""
+
+    def move(plans: Sequence[Plan]) -> MovedPlans:
+        pending = checkpoints.pending(move for plan in plans for move in plan.moves)
+        for plan in plans:
+            apart, noted = plan.stopped is not None, plan.notes
+            plan.moves = [pending.place(move, apart=apart, noted=noted) for move in plan.moves]
+        return MovedPlans(
+            check=checkpoints.move(conn, pending), committed=partial(checkpoints.moved, pending)
+        )
+
+    return move
 
 
 def _failure(partition_key: str, poison: Poison, waiting: Waiting) -> Failure:

@@ -7,7 +7,7 @@ the live one in one transaction; from then on the two can be compared in one sna
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -17,7 +17,7 @@ from event_store.log import reading
 from projections import builds, catching_up, checkpoints, verifying
 from projections.errors import BuildBehind, BuildRefused, FoldFailed, NoSuchBuild, NotCaughtUp
 from projections.folding import DecodedEvent, Poison, decoder_of
-from projections.performing import SESSION, Performer
+from projections.performing import SESSION, MovedPlans, Performer
 from projections.step import BuildBatch, Following, Plan, commit, plans_of
 from projections.storing import BuildId, Connection, Table
 from projections.view import GLOBAL, View
@@ -254,7 +254,8 @@ def _folded(
     conn: Connection, log: Connection, view: View[Any], build: BuildId, *, stop: threading.Event
 ) -> Iterator[Progress]:
     stands = builds.found(conn, build)
-    performer = _Rebuilding(conn, stands.folded_to)
+    folded_to = _FoldedTo(conn, stands.folded_to)
+    performer = Performer(conn, folded_to.move)
     parked = {key: each.queued for key, each in parking.of_scope(conn, build.scope).items()}
     following = Following(
         Table(view, build), cursors={}, parked=parked, skips=skips.read(conn, view.name, shape=view.shape)
@@ -263,7 +264,7 @@ def _folded(
     for decoded_events, reached in _batches(log, view, after=stands.folded_to, upto=stands.fold_to):
         if stop.is_set():
             return
-        performer.reached = reached
+        folded_to.reached = reached
         applied += _fold(performer, following, decoded_events)
         if following.stopped is not None:
             raise BuildRefused(f"build {build}: {following.stopped}")
@@ -274,14 +275,14 @@ def _folded(
     yield Progress(build, "folding", stands.fold_to, stands.fold_to, applied)
 
 
-def _fold(performer: "_Rebuilding", following: Following, decoded_events: list[DecodedEvent]) -> int:
+def _fold(performer: Performer, following: Following, decoded_events: list[DecodedEvent]) -> int:
     batch = BuildBatch(
         following, moves=[], decoded_events={0: decoded_events}
     )  # all partitions together, in the order of the log
     return _drive(performer, batch).applied
 
 
-def _drive(performer: "_Rebuilding", batch: BuildBatch) -> Plan:
+def _drive(performer: Performer, batch: BuildBatch) -> Plan:
     def work() -> Any:
         return (yield from commit([batch], (yield from plans_of([batch]))))
 
@@ -289,16 +290,17 @@ def _drive(performer: "_Rebuilding", batch: BuildBatch) -> Plan:
     return committed
 
 
-class _Rebuilding(Performer):
-    """Commits move the build's progress instead of checkpoints."""
+class _FoldedTo:
+    """How far a rebuild has come, moved by its commits instead of checkpoints."""
 
     def __init__(self, conn: Connection, folded_to: int) -> None:
-        super().__init__(conn, generation=0)
         self.reached = folded_to
+        """Where the next commit moves it."""
+        self._conn = conn
         self._folded_to = folded_to
 
-    def move(self, plans: Sequence[Plan]) -> Callable[[], None]:
-        """Note how far the log was folded; the answer refuses when another rebuild of this build was here."""
+    def move(self, plans: Sequence[Plan]) -> MovedPlans:
+        """Note how far the log was folded; refused when another rebuild of this build was here."""
         (plan,) = plans
         if plan.stopped is not None and plan.following.view.kind is GLOBAL:
             ((key, poison),) = plan.parked.items()
@@ -316,10 +318,9 @@ class _Rebuilding(Performer):
             if cursor.rowcount != 1:
                 raise BuildRefused(f"another rebuild of {plan.build} is running, or it was dropped")
 
-        return check
+        return MovedPlans(check=check, committed=self._go_on)
 
-    def committed(self, plans: Sequence[Plan]) -> None:  # noqa: ARG002 - of the class above
-        """The transaction is through: the next one continues from here."""
+    def _go_on(self) -> None:
         self._folded_to = self.reached
 
 

@@ -56,13 +56,13 @@ MUTANTS = (
         "a checkpoint after the commit",
         "projections/performing.py",
         (
-            ("            check_moved = self.move(plans)\n", ""),
-            ("            check_moved()\n", ""),
+            ("            moved = self._move(plans)\n", ""),
+            ("            moved.check()\n", ""),
             (
-                "        self.committed(plans)\n\n    def move",
+                "        moved.committed()\n",
                 (
-                    "        import time\n\n        time.sleep(0.3)\n"
-                    "        self.move(plans)()\n        self.committed(plans)\n\n    def move"
+                    "        import time\n\n        time.sleep(0.3)\n        moved = self._move(plans)\n"
+                    "        moved.check()\n        moved.committed()\n"
                 ),
             ),
         ),

@@ -185,9 +185,9 @@ def test_who_moved_the_checkpoints_before_a_claim_finds_that_they_are_taken(url,
 
 def moved(conn, shared, move):
     """A step of one build."""
-    ends = shared.ends([move])
-    placed = shared.placed(move, ends, apart=False, noted=False)
-    shared.move(conn, [placed], ends)()
+    pending = shared.pending([move])
+    placed = pending.place(move, apart=False, noted=False)
+    shared.move(conn, pending)()
     return placed
 
 
@@ -252,12 +252,10 @@ def test_readers_see_where_each_build_stands(url, conn):
                 for build in of_it
                 for source in sources
             ]
-            ends = shared.ends(moves)
-            placed = [
-                shared.placed(move, ends, apart=move.build == ids[1] and move.source == 4, noted=False)
-                for move in moves
-            ]
-            shared.move(conn, placed, ends)()
+            pending = shared.pending(moves)
+            for move in moves:
+                pending.place(move, apart=move.build == ids[1] and move.source == 4, noted=False)
+            shared.move(conn, pending)()
 
     with database.connect(url, role="counterfoil_reader", name="test") as reader:
         (text,) = reader.execute(read_checkpoints.SNAPSHOT, {"parked_max": 10}).fetchone()
