@@ -7,8 +7,6 @@ memory. It and the proofs are measured in processor time: they wait for nobody. 
 
 import secrets
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -36,14 +34,6 @@ LEAVES_PER_WRITE: Final = 20_480
 PART: Final = 10
 """The check of a bundle is compared with that of this part of it."""
 CHECK_S_MAX: Final = 600.0
-CHECK_AND_SAY_MEMORY: Final = """
-import pathlib, re, runpy, sys
-try:
-    runpy.run_module("counterfoil", run_name="__main__")
-finally:
-    print(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1], file=sys.stderr)
-"""
-"""The kernel's own figure of the process, in KiB: what a parent reads of its children includes its own memory."""
 CHECK_GOALS: Final = (Goal("ours", at_least=50_000),)
 MEMORY_GOALS: Final = (Goal("ratio_to_limit", at_most=1.1),)
 PROOF_GOALS: Final = (Goal("ours", at_most=5.0),)
@@ -72,7 +62,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
             part = Path(folder) / "a-part.bundle"
             part.write_bytes(b"".join(exporting.of_range(connection, tree, first=1, last=events // PART)))
         checked = alternating({"ours": lambda: _checked(file, events=events)}, rounds=laboratory.size.rounds)
-        memory, memory_of_part = _memory_mb(file), _memory_mb(part)
+        memory, memory_of_part = _memory_mb(laboratory, file), _memory_mb(laboratory, part)
         leaves = laboratory.size.count(LEAVES, tiny=10_000)
         proofs = _proofs(Path(folder) / "large", leaves=leaves)
     yield Row(
@@ -126,12 +116,12 @@ def _checked(file: Path, *, events: int) -> float:
     return events / (time.process_time() - began)
 
 
-def _memory_mb(file: Path) -> float:
+def _memory_mb(laboratory: Laboratory, file: Path) -> float:
     """The largest memory of a process that checks a bundle."""
-    command = [sys.executable, "-c", CHECK_AND_SAY_MEMORY, "audit", "check", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_S_MAX, check=False)
-    assert done.returncode == EXIT_INCOMPLETE, "everything is in order, and no key was given"
-    return int(done.stderr.split()[-1]) / 1024
+    with laboratory.python("benchmarks.memory_of_command", "audit", "check", str(file)) as process:
+        printed, _ = process.communicate(timeout=CHECK_S_MAX)
+    assert process.returncode == EXIT_INCOMPLETE, "everything is in order, and no key was given"
+    return int(printed.split()[-1]) / 1024
 
 
 def _proofs(folder: Path, *, leaves: int) -> Sequence[float]:

@@ -25,6 +25,7 @@ from benchmarks import cores, shop_events
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import percentile
 from benchmarks.table import Goal, Row
+from devservers import child
 from event_store.log.appending.writer import Writer
 from event_store.log.envelope import Accepted
 from event_store.proofs import checkpoint, key_file, note
@@ -146,7 +147,7 @@ def _sealer(home: Path, url: str, seen: "_Checkpoints") -> "Iterator[subprocess.
     key = SignerKey("counterfoil.test/benchmark", bytes(range(32)))
     key_file.create(home / "seal.key", [key])
     settings = {f"{PREFIX}DATABASE_URL": url, f"{PREFIX}SEAL_KEY": str(home / "seal.key")}
-    with subprocess.Popen(
+    with child.popen(
         command("sealer"),
         env=environment(home, **settings),
         stdout=subprocess.DEVNULL,
