@@ -35,13 +35,31 @@ GONE_WITHIN_S = 120.0
 ARCHIVED_WITHIN_S = 240.0
 
 
+def closed(directory):
+    """A directory below one that only its owner may enter, as a home directory is."""
+    below = directory / "home" / "below"
+    below.mkdir(parents=True)
+    below.parent.chmod(0o700)
+    return below
+
+
 @pytest.fixture
 def closed_directory(tmp_path):
-    """A directory below one that only its owner may enter, as a home directory is."""
-    directory = tmp_path / "home" / "below"
-    directory.mkdir(parents=True)
-    directory.parent.chmod(0o700)
-    return directory
+    return closed(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def one_postgres(tmp_path_factory):
+    """A Postgres below a directory that only we may enter, for tests that change nothing of it."""
+    with start_postgres(closed(tmp_path_factory.mktemp("postgres"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def one_redis(tmp_path_factory):
+    """A Redis for tests that change nothing of it."""
+    with start_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -92,36 +110,34 @@ def test_every_postgres_found_here_keeps_acknowledged_rows_through_a_crash_and_a
         assert url == server.url
 
 
-def test_postgres_works_below_a_directory_that_only_we_may_enter(closed_directory):
-    with start_postgres(closed_directory) as server:
-        assert [(1,)] == execute(server.url, "select 1")
+def test_postgres_works_below_a_directory_that_only_we_may_enter(one_postgres):
+    assert one_postgres.directory.parent.stat().st_mode & 0o077 == 0
+    assert [(1,)] == execute(one_postgres.url, "select 1")
 
 
-def test_postgres_never_runs_as_root(tmp_path):
-    with start_postgres(tmp_path) as server:
-        expected = unprivileged.NOBODY if os.geteuid() == 0 else os.geteuid()
+def test_postgres_never_runs_as_root(one_postgres):
+    expected = unprivileged.NOBODY if os.geteuid() == 0 else os.geteuid()
 
-        assert expected == psutil.Process(server.pid).uids().effective
-
-
-def test_postgres_answers_nobody_without_the_password_and_hides_it_from_the_process_list(tmp_path):
-    with start_postgres(tmp_path) as server:
-        password = (tmp_path / "password").read_text().strip()
-
-        with pytest.raises(psycopg.OperationalError, match="password"):
-            psycopg.connect(server.url.replace(password, "guessed"))
-
-        assert password not in " ".join(psutil.Process(server.pid).cmdline())
-        assert (tmp_path / "password").stat().st_mode & 0o077 == 0
+    assert expected == psutil.Process(one_postgres.pid).uids().effective
 
 
-def test_postgres_flushes_what_it_acknowledges(tmp_path):
-    with start_postgres(tmp_path) as server:
-        names = ("fsync", "synchronous_commit", "full_page_writes")
+def test_postgres_answers_nobody_without_the_password_and_hides_it_from_the_process_list(one_postgres):
+    kept = one_postgres.directory / "password"
+    password = kept.read_text().strip()
 
-        assert dict.fromkeys(names, "on") == {
-            name: execute(server.url, f"show {name}")[0][0] for name in names
-        }
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(one_postgres.url.replace(password, "guessed"))
+
+    assert password not in " ".join(psutil.Process(one_postgres.pid).cmdline())
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+def test_postgres_flushes_what_it_acknowledges(one_postgres):
+    names = ("fsync", "synchronous_commit", "full_page_writes")
+
+    assert dict.fromkeys(names, "on") == {
+        name: execute(one_postgres.url, f"show {name}")[0][0] for name in names
+    }
 
 
 def test_a_postgres_that_does_not_start_says_why_with_the_end_of_its_log(tmp_path):
@@ -177,22 +193,21 @@ def test_redis_keeps_its_data_through_a_crash_and_an_orderly_stop(closed_directo
         assert url == server.url
 
 
-def test_redis_answers_nobody_without_the_password_and_hides_it_from_the_process_list(tmp_path):
-    with start_redis(tmp_path) as server:
-        password = (tmp_path / "password").read_text().strip()
+def test_redis_answers_nobody_without_the_password_and_hides_it_from_the_process_list(one_redis):
+    password = (one_redis.directory / "password").read_text().strip()
 
-        with (
-            pytest.raises(redis.AuthenticationError),
-            redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as client,
-        ):
-            client.ping()
+    with (
+        pytest.raises(redis.AuthenticationError),
+        redis.Redis(port=one_redis.port, retry=Retry(NoBackoff(), 0)) as client,
+    ):
+        client.ping()
 
-        assert password not in " ".join(psutil.Process(server.pid).cmdline())
-        assert (tmp_path / "redis.conf").stat().st_mode & 0o077 == 0
+    assert password not in " ".join(psutil.Process(one_redis.pid).cmdline())
+    assert (one_redis.directory / "redis.conf").stat().st_mode & 0o077 == 0
 
 
-def test_redis_never_evicts_and_writes_every_change_to_its_append_file(tmp_path):
-    with start_redis(tmp_path) as server, redis.Redis.from_url(server.url, decode_responses=True) as client:
+def test_redis_never_evicts_and_writes_every_change_to_its_append_file(one_redis):
+    with redis.Redis.from_url(one_redis.url, decode_responses=True) as client:
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
         assert client.config_get("appendonly") == {"appendonly": "yes"}
 
@@ -280,21 +295,19 @@ def test_kafka_makes_no_topic_by_a_typing_mistake(kafka, topic):
 # Addresses from outside
 
 
-def test_a_given_postgres_is_reported_with_its_version_and_without_its_password(tmp_path):
-    with start_postgres(tmp_path) as server:
-        given = unmanaged.postgres_at(server.url)
+def test_a_given_postgres_is_reported_with_its_version_and_without_its_password(one_postgres):
+    given = unmanaged.postgres_at(one_postgres.url)
 
-        assert given.version == server.version
-        assert f"postgres:***@127.0.0.1:{server.port}/postgres" in str(given.report())
+    assert given.version == one_postgres.version
+    assert f"postgres:***@127.0.0.1:{one_postgres.port}/postgres" in str(given.report())
 
 
-def test_a_given_redis_is_reported_with_its_version_and_left_running(tmp_path):
-    with start_redis(tmp_path) as server:
-        given = unmanaged.redis_at(server.url)
-        given.stop()
+def test_a_given_redis_is_reported_with_its_version_and_left_running(one_redis):
+    given = unmanaged.redis_at(one_redis.url)
+    given.stop()
 
-        assert given.version == server.version
-        assert server.is_running()
+    assert given.version == one_redis.version
+    assert one_redis.is_running()
 
 
 def test_a_given_kafka_is_reported_with_what_it_speaks(kafka):
@@ -355,9 +368,15 @@ def still_there(pids):
     return left
 
 
+@pytest.fixture(scope="module")
+def left_behind(tmp_path_factory):
+    """A directory of servers that are started in it again and again: to make their data takes longest."""
+    return tmp_path_factory.mktemp("left")
+
+
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, None], ids=str)
-def test_no_server_outlives_the_process_that_started_it(tmp_path, ending):
-    with python(STARTER, tmp_path, "leave" if ending is None else "stay") as process:
+def test_no_server_outlives_the_process_that_started_it(left_behind, ending):
+    with python(STARTER, left_behind, "leave" if ending is None else "stay") as process:
         pids = pids_from(process)
         if ending is not None:
             process.send_signal(ending)
