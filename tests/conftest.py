@@ -28,6 +28,7 @@ from devservers.kafka import KafkaServer
 from devservers.postgres import PostgresServer
 from devservers.redis import DATABASES, RedisServer
 from read_api import connections
+from runtime import priority
 from runtime.settings import Settings
 from tests import forking, sizes
 
@@ -52,6 +53,8 @@ def pytest_configure() -> None:
         ]
     )
     child.popen = forking.popen
+    # An audit that gave way to the other runs of the tests would stand for minutes, here as in what is forked.
+    priority.BACKGROUND_NICE = 0
     import hypothesis
 
     # An example that takes long, or is long in the drawing, says only that the machine has other work too.
