@@ -7,6 +7,7 @@ hundreds of processes. At full size (`tests/sizes.py`) all are executed, as an o
 
 import contextlib
 import errno
+import importlib.util
 import multiprocessing
 import os
 import runpy
@@ -211,8 +212,25 @@ def _sources(environment):
 
 
 def _has_only_what_none_imports(folder):
-    """Whether a process that has imported ours can still be given this folder to import from."""
-    return {each.name for each in Path(folder).iterdir()} <= NOT_PRELOADED if Path(folder).is_dir() else False
+    """Whether a process that has imported ours can still be given this folder to import from.
+
+    It can where nothing in it takes the place of what is elsewhere.
+    """
+    return Path(folder).is_dir() and not any(
+        name not in NOT_PRELOADED and _is_elsewhere(name, folder)
+        for name in {each.name.partition(".")[0] for each in Path(folder).iterdir()} - {""}
+    )
+
+
+def _is_elsewhere(name, folder):
+    """Whether a module of this name would be imported from another place than this folder, were it not for it."""
+    try:
+        found = importlib.util.find_spec(name)
+    except ValueError:  # it is imported, and nobody knows where from
+        return True
+    places = [] if found is None else found.submodule_search_locations or [found.origin]
+    inside = Path(folder).resolve()
+    return not all(Path(place).resolve().is_relative_to(inside) for place in places)
 
 
 def _become(module, environment, directory, outputs, session, before):
@@ -230,7 +248,7 @@ def _become(module, environment, directory, outputs, session, before):
     assert NOT_PRELOADED.isdisjoint(sys.modules)
     os.environ.clear()
     os.environ.update(environment)
-    # An audit that gave way to the other runs of the tests would stand for minutes.
+    # As `tests/conftest.py` does, and for the same reason.
     priority.BACKGROUND_NICE = 0
     child.popen = popen
     if before is not None:

@@ -105,6 +105,15 @@ def test_other_programs_and_other_sources_are_executed(tmp_path):
     assert {subprocess.Popen} == {type(each) for each in started}
 
 
+def test_a_process_is_forked_with_a_folder_that_takes_the_place_of_nothing(tmp_path):
+    (tmp_path / "of_nobody_else.py").touch()
+    given = {"PYTHONPATH": str(tmp_path)}
+
+    assert [DESCRIBING[-1]] == forking._forked(DESCRIBING, given, {})
+    (tmp_path / "json.py").touch()
+    assert forking._forked(DESCRIBING, given, {}) is None
+
+
 def test_a_program_of_a_shell_is_forked_prints_and_ends_as_the_forked_process_does(tmp_path):
     program = tmp_path / "describing"
     with forked_programs.written(program, module=DESCRIBING[-1], address=tmp_path / "asked"):
