@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import gc
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +47,14 @@ class Source:
     @functools.cached_property
     def tree(self) -> ast.Module:
         """The syntax tree."""
-        return ast.parse(self.text, self.path)
+        collecting = gc.isenabled()
+        gc.disable()  # nothing of a tree is garbage, and looking through all of them takes longer than parsing
+        try:
+            return ast.parse(self.text, self.path)
+        finally:
+            gc.freeze()
+            if collecting:
+                gc.enable()
 
     @functools.cached_property
     def nodes(self) -> list[ast.AST]:
