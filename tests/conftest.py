@@ -40,11 +40,16 @@ pytest_plugins = ["counterfoil.testing.plugin"]
 EXTERNAL_REDIS_DATABASES = 16
 PATIENCE_S = 60.0
 
+YOUNG_OBJECTS_MAX = 10_000
+"""Objects that may gather in a run of tests before the garbage collector goes through them; Python's default is 700."""
+
 _numbers = itertools.count(1)
 
 
 def pytest_configure() -> None:
     """Log lines without the values of variables; properties that are judged by their examples alone."""
+    # An application that a test builds is many thousand objects; by default they are gone through again and again.
+    gc.set_threshold(YOUNG_OBJECTS_MAX, *gc.get_threshold()[1:])
     # The default prints tracebacks with every local variable: seconds in which a server under test answers nobody.
     structlog.configure(
         processors=[
