@@ -33,6 +33,10 @@ ROWS_PER_STEP: Final = 1_000
 REFRESH_INTERVAL_S: Final = 60.0
 """How often checkpoints that no batch moves are compared and kept alive, so that an emptied cache is noticed."""
 
+UNCONCERNED_INTERVAL_S: Final = 0.2
+"""How often the checkpoints of a build move while steps write none of its documents: readers trust a mirror that is a
+second behind."""
+
 MARK_BYTES: Final = 8
 
 _NOTHING: Final = MirrorPoint(0, None)
@@ -69,6 +73,7 @@ class Mirror:
         self._breaker = breaker or Breaker(failures_max=1)
         self._clock = clock
         self._builds: list[_Mirrored] = []
+        self._refreshed_at = float("-inf")
 
     def adopt(self, conn: Connection, followings: Sequence[Following], *, history: History) -> None:
         """Mirror these builds from now on; what is there is read before anything is written."""
@@ -91,7 +96,10 @@ class Mirror:
         for plan in plans:
             mirrored = by_build.get(plan.build)
             if mirrored is not None and mirrored.checked and self._breaker.allows(self._clock()):
-                steps.append(_behind(mirrored, plan))
+                if mirrored.in_step and not plan.rows:
+                    mirrored.unmoved.update({move.source: move.after for move in plan.moves})
+                else:
+                    steps.append(_behind(mirrored, plan))
             elif mirrored is not None:
                 mirrored.lose_track()
         try:
@@ -138,22 +146,20 @@ class Mirror:
         return False
 
     def _refresh(self) -> None:
-        """Keep checkpoints alive that no batch moved for a while; one that is not as it was left is written anew."""
-        due = [
-            mirrored
-            for mirrored in self._builds
-            if mirrored.in_step
-            and mirrored.known
-            and self._clock() - mirrored.written_at >= REFRESH_INTERVAL_S
-        ]
-        if not due or not self._breaker.allows(self._clock()):
+        """Move what no documents moved, keep alive what stands still; what is not as it was left is written anew."""
+        now = self._clock()
+        if now - self._refreshed_at < UNCONCERNED_INTERVAL_S or not self._breaker.allows(now):
             return
+        self._refreshed_at = now
+        in_step = [mirrored for mirrored in self._builds if mirrored.in_step]
+        steps = [step for mirrored in in_step if (step := _refreshing(mirrored, now)).moves]
         try:
-            self._take([_keeping(mirrored) for mirrored in due])
+            self._take(steps)
         except DocumentsUnavailable as error:
-            self._unavailable(due, error)
+            self._unavailable([step.mirrored for step in steps], error)
         else:
-            self._breaker.succeeded()
+            if steps:
+                self._breaker.succeeded()
 
     def _catch_up(self, mirrored: "_Mirrored", conn: Connection) -> None:
         if not mirrored.checked:
@@ -260,6 +266,8 @@ class _Mirrored:
         assert following.view.document is not None, "only document views are mirrored"
         self.following = following
         self.known: dict[Partition, bytes | None] = {}
+        self.unmoved: dict[Partition, Cursor] = {}
+        """Behind steps that wrote no documents."""
         self.checked = False
         self.rewriting: _Rewriting | None = None
         self.written_at = float("-inf")
@@ -277,7 +285,7 @@ class _Mirrored:
 
     def lose_track(self) -> None:
         """Read again before writing."""
-        self.checked, self.rewriting, self.known = False, None, {}
+        self.checked, self.rewriting, self.known, self.unmoved = False, None, {}, {}
 
     def checkpoint_key(self, source: Partition) -> str:
         return documents_.checkpoint_key(self.prefix, partition=source)
@@ -322,6 +330,15 @@ def _moving(mirrored: _Mirrored, cursors: Mapping[Partition, Cursor], some: list
         if cursor.position > _position(mirrored.known.get(source))
     }
     return _Step(mirrored, moves, some)
+
+
+def _refreshing(mirrored: _Mirrored, now: float) -> _Step:
+    """Move the checkpoints that steps without documents left behind; where none moved for long, leave them."""
+    step = _moving(mirrored, mirrored.unmoved, [])
+    mirrored.unmoved = {}  # a step that fails loses track
+    if step.moves or now - mirrored.written_at < REFRESH_INTERVAL_S:
+        return step
+    return _keeping(mirrored)
 
 
 def _keeping(mirrored: _Mirrored) -> _Step:

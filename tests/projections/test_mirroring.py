@@ -7,7 +7,7 @@ import redis
 
 from event_store.consumers import parking
 from event_store.log import reading
-from projections.mirroring import REFRESH_INTERVAL_S, body_of, id_of
+from projections.mirroring import REFRESH_INTERVAL_S, UNCONCERNED_INTERVAL_S, body_of, id_of
 from runtime import database
 from runtime.documents import (
     Document,
@@ -22,7 +22,7 @@ from runtime.documents import (
 )
 from tests.parked import request_retry
 from tests.projections.counting import DOCUMENT_TTL_S, POISON, Faults, counting_views, counts
-from tests.projections.feeding import append, feeding, let_builds_stand_apart, settle, stored
+from tests.projections.feeding import append, feeding, history, let_builds_stand_apart, settle, stored
 
 DOCUMENT = "counting:counter"
 
@@ -272,6 +272,18 @@ def test_documents_ahead_of_rows_that_a_crash_took_back_stay_and_are_met_again(u
         feeder.catch_up()
 
     assert_documents_hold_the_rows(documents, conn, views[0])
+
+
+def test_checkpoints_that_no_documents_move_follow_within_a_part_of_a_second(url, conn, views):
+    documents = MemoryDocuments()
+    append(url, counts(("a", 1)))
+    with feeding(url, views, documents=documents) as feeder:
+        feeder.catch_up()
+        append(url, history(48, steps=1))
+        feeder.round(seconds=0.001)
+        at_first = trusted(documents, conn, views[0])
+        feeder.round(seconds=UNCONCERNED_INTERVAL_S)
+        assert (False, True) == (at_first, trusted(documents, conn, views[0]))
 
 
 def test_a_retried_key_is_not_trusted_from_documents_until_it_is_written(
