@@ -14,7 +14,7 @@ from domain.mail.templates import ORDER_RECEIVED
 from runtime.settings import Settings
 from tests.customers.conftest import opened
 from tests.examples import mail_requested
-from tests.identity.conftest import accounts_on
+from tests.identity.conftest import accounts_on, weakly
 from tests.identity.conftest import opened as opened_to_accounts
 from tests.identity.shop import EMAIL, PASSWORD
 
@@ -187,7 +187,7 @@ async def test_the_export_of_a_customer_has_their_orders_and_nobody_else_s(shop)
 
 @pytest.fixture
 async def shop_of_accounts(database_url, keys_database_url, tmp_path):
-    settings = accounts_on(database_url, home=tmp_path)
+    settings = weakly(accounts_on(database_url, home=tmp_path))
     settings = settings.model_copy(update={"keys_database_url": SecretStr(keys_database_url)})
     await asyncio.to_thread(accounts.create_owner, settings, email=EMAIL, password=PASSWORD)
     async with opened_to_accounts(settings) as shop:

@@ -22,7 +22,7 @@ from runtime.keyring.keyring import Erasures
 from tests.customer_examples import erasure_requested
 from tests.customers.erasing import ADA, LOGIN, cut_off, erased, page_of_case, registered
 from tests.examples import mail_requested
-from tests.identity.conftest import accounts_on, opened
+from tests.identity.conftest import accounts_on, opened, weakly
 from tests.identity.shop import EMAIL, PASSWORD, REFUSED_WITHIN_S
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +33,7 @@ ERASED = {"shown": "erased", "text": None}
 
 @pytest.fixture
 def installation(database_url, keys_database_url, tmp_path):
-    settings = accounts_on(database_url, home=tmp_path)
+    settings = weakly(accounts_on(database_url, home=tmp_path))
     return settings.model_copy(update={"keys_database_url": SecretStr(keys_database_url)})
 
 

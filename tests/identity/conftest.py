@@ -1,4 +1,4 @@
-"""A shop with accounts on a real log for each test: an owner, and the weakest hashes that are allowed."""
+"""A shop with accounts on a real log for each test: an owner, and hashes of passwords that take next to no time."""
 
 import asyncio
 import contextlib
@@ -17,15 +17,19 @@ from counterfoil.testing.plugin import NewDatabase
 from runtime.settings import Settings
 from tests.identity.shop import EMAIL, PASSWORD, Shop
 
+WEAK_MB = 1
+"""Memory of a hash, less than an installation may set: the weakest of those takes a core for 40 ms, and most of what
+tests of accounts did was hashing."""
+
 
 @pytest.fixture
 def with_accounts(database_url: str, tmp_path: Path) -> Settings:
     """Settings of an installation whose callers log in."""
-    return accounts_on(database_url, home=tmp_path)
+    return weakly(accounts_on(database_url, home=tmp_path))
 
 
 def accounts_on(url: str, *, home: Path) -> Settings:
-    """Settings of an installation on a database, whose callers log in."""
+    """Settings of an installation on a database, whose callers log in, with the weakest hashes that are allowed."""
     return Settings(
         database_url=SecretStr(url),
         database_pool_size=http.CONNECTIONS,
@@ -36,10 +40,15 @@ def accounts_on(url: str, *, home: Path) -> Settings:
     )
 
 
+def weakly(settings: Settings) -> Settings:
+    """With hashes that no installation may have."""
+    return settings.model_copy(update={"password_memory_mb": WEAK_MB})
+
+
 @pytest.fixture(scope="session")
 def with_an_owner_only(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """An installation as its first owner finds it: registering one takes as long as much of what tests do then."""
-    settings = accounts_on(new_database(), home=tmp_path_factory.mktemp("owned"))
+    settings = weakly(accounts_on(new_database(), home=tmp_path_factory.mktemp("owned")))
     accounts.create_owner(settings, email=EMAIL, password=PASSWORD)
     return settings
 
@@ -49,7 +58,7 @@ def owned(with_an_owner_only: Settings, new_database: NewDatabase, tmp_path: Pat
     """A copy of it for one test."""
     assert with_an_owner_only.database_url is not None
     url = new_database(like=with_an_owner_only.database_url.get_secret_value())
-    settings = accounts_on(url, home=tmp_path)
+    settings = weakly(accounts_on(url, home=tmp_path))
     shutil.copy(with_an_owner_only.secrets_file, settings.secrets_file)
     yield settings
     new_database.drop(url)
@@ -63,9 +72,10 @@ async def shop(owned: Settings) -> AsyncIterator[Shop]:
 
 
 @contextlib.asynccontextmanager
-async def with_an_owner(url: str, *, home: Path) -> AsyncIterator[Shop]:
-    """Both APIs of a new installation on a database, and an owner: for tests that share one."""
+async def with_an_owner(url: str, *, home: Path, weak: bool = True) -> AsyncIterator[Shop]:
+    """Both APIs of a new installation on a database, and an owner: for tests that share one, or want strong hashes."""
     settings = accounts_on(url, home=home)
+    settings = weakly(settings) if weak else settings
     await asyncio.to_thread(accounts.create_owner, settings, email=EMAIL, password=PASSWORD)
     async with opened(settings) as shop:
         yield shop
