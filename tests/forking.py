@@ -130,6 +130,7 @@ class Forked:
                 daemon=True,  # it does not keep us from ending
             )
             with LOCK:
+                _run_what_forks()
                 self._process.start()
         self.pid = self._process.pid
         self.sentinel = self._process.sentinel
@@ -189,6 +190,20 @@ def _received(sent):
     return sent.detach()
 
 
+def _run_what_forks():
+    """It imports ours from where we do: Python does not tell it, and it passes over what it does not find."""
+    if forkserver._forkserver._forkserver_alive_fd is not None:
+        return
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(sorted(_sources(os.environ)))
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+
+
 def _number(file, *, inherited):
     if file is None:
         return inherited
@@ -218,7 +233,7 @@ def _has_only_what_none_imports(folder):
     """
     return Path(folder).is_dir() and not any(
         name not in NOT_PRELOADED and _is_elsewhere(name, folder)
-        for name in {each.name.partition(".")[0] for each in Path(folder).iterdir()} - {""}
+        for name in {each.name.partition(".")[0] for each in Path(folder).iterdir()} - {"", "__pycache__"}
     )
 
 
@@ -245,6 +260,7 @@ def _become(module, environment, directory, outputs, session, before):
     if directory is not None:
         os.chdir(directory)
     sys.path[:0] = sorted(_sources(environment) - _sources(os.environ))
+    assert "tests.forked" in sys.modules, "nothing was imported before"
     assert NOT_PRELOADED.isdisjoint(sys.modules)
     os.environ.clear()
     os.environ.update(environment)

@@ -107,6 +107,7 @@ def test_other_programs_and_other_sources_are_executed(tmp_path):
 
 def test_a_process_is_forked_with_a_folder_that_takes_the_place_of_nothing(tmp_path):
     (tmp_path / "of_nobody_else.py").touch()
+    (tmp_path / "__pycache__").mkdir()
     given = {"PYTHONPATH": str(tmp_path)}
 
     assert [DESCRIBING[-1]] == forking._forked(DESCRIBING, given, {})
