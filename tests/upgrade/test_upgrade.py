@@ -258,7 +258,8 @@ async def test_views_show_what_they_showed(upgraded, kept):
 def test_views_are_rebuilt_and_show_the_same(load, kept):
     database_url = load()
     with feeding(database_url, CONTEXTS.views) as feeder:
-        builds = {view.name: list(rebuild.rebuild(database_url, view))[-1].build for view in CONTEXTS.views}
+        # All others are built here for the first time, from the whole log, while these are brought up to date.
+        builds = {view.name: list(rebuild.rebuild(database_url, view))[-1].build for view in RELEASED.views}
         feeder.catch_up()
     for name, build in builds.items():
         rebuild.promote(database_url, viewing.named(name, CONTEXTS), build)
