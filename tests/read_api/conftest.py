@@ -61,9 +61,9 @@ def small_shop(new_shop: Callable[[], str], redis_server: RedisServer | External
     stage.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def api(small_shop: Stage) -> AsyncIterator[httpx.AsyncClient]:
-    """A query API over the small shop."""
+    """A query API over the small shop, which all tests of a module ask."""
     async with running(small_shop.database_url, small_shop.redis_url) as client:
         yield client
 
