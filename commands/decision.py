@@ -100,13 +100,13 @@ class DecisionView:
         held: Callable[[str], StreamState[Any] | None],
         answered: Callable[[TagQuery], Selection | None] = lambda _: None,
     ) -> None:
+        """`held` says the same of a stream each time, as long as the view is in use."""
         self._held = held
         self._answered = answered
         self.relied_on: dict[str, StreamState[Any]] = {}
         """Those whose version the append names, in the order in which they were read."""
         self.conditions: dict[Condition, None] = {}
         """Conditions of the append that follow from readings by tag."""
-        self._served: dict[str, StreamState[Any]] = {}
         self._prefetched: list[tuple[Aggregate[Any], Sequence[str]]] = []
         self._questions: dict[TagQuery, None] = {}
 
@@ -123,9 +123,10 @@ class DecisionView:
     def known(self, aggregate: Aggregate[S], identifier: str) -> S | None:
         """The state as last seen, for facts that never change; None only if the log has no such stream."""
         stream = aggregate.stream(identifier)
-        if stream not in self._served and not self._serve(stream):
+        folded = self._held(stream)
+        if folded is None:
             raise self._missing(aggregate, stream)
-        state: S | None = self._served[stream].state
+        state: S | None = folded.state
         return state
 
     def current(self, aggregate: Aggregate[S], identifier: str) -> S | None:
@@ -134,9 +135,12 @@ class DecisionView:
 
     def rely_on(self, aggregate: Aggregate[S], stream: str) -> StreamState[S]:
         """The newest state with its version, by the stream's name."""
-        if stream not in self._served and not self._serve(stream):
-            raise self._missing(aggregate, stream)
-        folded = self.relied_on[stream] = self._served[stream]
+        folded = self.relied_on.get(stream)
+        if folded is None:
+            folded = self._held(stream)
+            if folded is None:
+                raise self._missing(aggregate, stream)
+            self.relied_on[stream] = folded
         return folded
 
     def tagged(self, select: Tagged[T], *tags: str) -> T:
@@ -153,14 +157,6 @@ class DecisionView:
         value: T = found.value
         return value
 
-    def _serve(self, stream: str) -> bool:
-        """Add a cached state; whether one exists. It stays the same while the view is in use."""
-        folded = self._held(stream)
-        if folded is None:
-            return False
-        self._served[stream] = folded
-        return True
-
     def _missing(self, aggregate: Aggregate[Any], stream: str) -> NotLoaded:
         return NotLoaded({**self._missing_streams(), stream: aggregate}, self._questions)
 
@@ -169,5 +165,5 @@ class DecisionView:
             stream: aggregate
             for aggregate, identifiers in self._prefetched
             for stream in map(aggregate.stream, identifiers)
-            if stream not in self._served and not self._serve(stream)
+            if self._held(stream) is None
         }

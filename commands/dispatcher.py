@@ -128,14 +128,15 @@ class Dispatcher:
         return await self._settling.settled(key, preferred)
 
     async def _carried_out(self, command: Command, sent: Sent, slot: Slot) -> Answer:
-        key = valid_key(sent.key)
+        key, principal = valid_key(sent.key), sent.principal
+        actor = principal.actor
         arguments: dict[str, Any] = {}
         if command.target is not None:
             arguments[command.target] = _valid_target(command.target, sent.target)
         body, spelled = payloads.read_canonical(command.payload, sent.body)
         call = Call(
             command=command.name,
-            key=key_digest(sent.principal.actor, key),
+            key=key_digest(actor, key),
             fingerprint=fingerprint(
                 self._fingerprints,
                 key,
@@ -145,9 +146,9 @@ class Dispatcher:
             ),
             correlation_id=sent.correlation_id,
             if_match=sent.if_match,
-            actor=sent.principal.actor,
-            on_behalf_of=sent.principal.on_behalf_of,
-            authority=authority_of(sent.principal, command.requires),
+            actor=actor,
+            on_behalf_of=principal.on_behalf_of,
+            authority=authority_of(principal, command.requires),
         )
         caller = Caller(
             self.execution,

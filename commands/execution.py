@@ -336,7 +336,7 @@ class Execution:
         # before it compares anything.
         try:
             work.slot.free()  # in the same step of the event loop as the append: no other request takes the place
-            verdict = await self._writer.append(decided.request, epoch=attempt.epoch)
+            verdict = await self._writer.submit(decided.request, epoch=attempt.epoch)
         except errors.EpochChanged:
             await self._poller.poll()
             return None
@@ -492,9 +492,9 @@ def _without_verdict(error: errors.AppendError) -> Unanswered | Unfit:
 
 
 def _answered(decided: _Decided, stream: str, accepted: Accepted) -> Answer:
-    placed = []
-    for position, (aggregate, identifier, event) in enumerate(decided.decision.events, start=accepted.first):
-        appended_to = aggregate.stream(identifier)
-        placed.append(Placed(appended_to, position, recording.partition_key(appended_to, event)))
+    placed = [
+        Placed(event.stream, position, event.partition_key or event.stream)
+        for position, event in enumerate(decided.request.events, start=accepted.first)
+    ]
     base = Placed(stream, decided.base.position, decided.base.key)
     return answer_of(stream, accepted.versions[0], placed, base=base)

@@ -31,6 +31,7 @@ class Exchange:
         "closing",
         "code",
         "correlation_id",
+        "headers",
         "is_replay",
         "match",
         "parameters",
@@ -48,6 +49,8 @@ class Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, *, whole: bytes | None = None) -> None:
         self.scope = scope
+        self.headers: Headers = scope["headers"]
+        """The request's headers, as they came."""
         self.receive = receive
         self.whole = whole
         self.started_at = time.perf_counter()
@@ -64,12 +67,6 @@ class Exchange:
         self.principal: Principal = NOBODY
         self.closing: AsyncExitStack | None = None
         """Closed when the answer was delivered."""
-
-    @property
-    def headers(self) -> Headers:
-        """The request's headers, as they came."""
-        headers: Headers = self.scope["headers"]
-        return headers
 
     @property
     def address(self) -> str:

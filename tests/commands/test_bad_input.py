@@ -251,7 +251,7 @@ async def test_a_body_beyond_the_limit_is_refused(busy_shop):
 
 
 def arriving(receive) -> Exchange:
-    return Exchange({}, receive)
+    return Exchange({"headers": []}, receive)
 
 
 async def test_a_body_beyond_the_limit_is_not_read_to_its_end():

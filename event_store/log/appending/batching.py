@@ -56,6 +56,11 @@ class Batcher(Generic[T]):
         """Requests that may still be queued or reserved."""
         return limits.QUEUE_REQUESTS_MAX - len(self.queue) - self.reserved
 
+    @property
+    def full_batches(self) -> int:
+        """Batches that are sent before a request that is queued now."""
+        return len(self.queue) // self.batch_room
+
     def reserve(self, count: int, *, batch_s: float = 0.0) -> None:
         """Hold room for `count` requests, to be given back by `release` as they are offered.
 
@@ -73,7 +78,7 @@ class Batcher(Generic[T]):
         """
         if count > self.room:
             raise QueueFull(f"{count} requests do not fit: {self.room} places are left")
-        wait_s = len(self.queue) // self.batch_room * batch_s
+        wait_s = self.full_batches * batch_s
         if wait_s > (limits.WAIT_S_MAX if count == 1 else limits.WAIT_OF_MANY_S_MAX):
             raise QueueFull(f"{len(self.queue)} requests wait already, the last of them for {wait_s:.1f} s")
 
@@ -196,7 +201,7 @@ def validated_size(request: AppendRequest) -> int:
     if request.tracking is not None:
         _check_text(request.tracking.consumer, "consumer", limits.STREAM_CHARACTERS_MAX)
         _check_text(request.tracking.application, "application", limits.STREAM_CHARACTERS_MAX)
-    size = sum(_event_size(event) for event in request.events)
+    size = sum([_event_size(event) for event in request.events])
     if size > limits.REQUEST_BYTES_MAX:
         raise InvalidRequest(f"{size} bytes are more than {limits.REQUEST_BYTES_MAX} in one request")
     return size

@@ -236,12 +236,12 @@ class Writer:
         return self._connection is not None and self._connection.usable and self._epoch != 0
 
     def _batch_s(self) -> float:
-        """The expected time of one batch: that of the last one, or of the one in flight if that takes longer.
+        """The expected time of one batch that is waited for: that of the last one, or of the one in flight if longer.
 
         A busy event loop counts too: while it does other work, no batch is sent.
         """
-        if not (self._in_flight or self._batcher.queue):
-            return self._last_batch_s
+        if not self._batcher.full_batches:
+            return 0.0  # most often: nobody waits for it
         return max(self._last_batch_s, asyncio.get_running_loop().time() - self._busy_since)
 
     def _send(self, batch: list[_Queued]) -> None:
