@@ -10,6 +10,7 @@ import httpx
 import psutil
 import pytest
 
+from tests import forking
 from tests.acceptance.running import (
     PROJECT,
     STOPPED_WITHIN_S,
@@ -100,7 +101,7 @@ def test_a_second_up_in_the_same_directory_is_refused(running):
 
 
 def test_an_up_that_has_to_stop_while_it_starts_stops(tmp_path):
-    process = subprocess.Popen(
+    process = forking.popen(
         command("up"), env=environment(tmp_path / "home"), cwd=PROJECT, stderr=subprocess.DEVNULL
     )
     wait_until((tmp_path / "home" / "run" / "lock").exists, within_s=240, what="the lock")
@@ -161,7 +162,7 @@ def test_a_role_runs_alone_with_settings_from_the_environment_and_sigterm_ends_i
         "COUNTERFOIL_DATABASE_URL": known["database_url"],
         "COUNTERFOIL_REDIS_URL": known["redis_url"],
     }
-    process = subprocess.Popen(
+    process = forking.popen(
         command(role), env=environment(tmp_path, **settings), cwd=PROJECT, stderr=subprocess.DEVNULL
     )
     wait_until(lambda: is_ready(process.pid), within_s=240, what=f"{role} is ready")

@@ -3,7 +3,6 @@
 import itertools
 import re
 import secrets
-import subprocess
 import sys
 
 import psycopg
@@ -20,6 +19,7 @@ from counterfoil.cli.answering import (
 )
 from counterfoil.contexts import CONTEXTS
 from event_store.log.envelope import ANY, AppendRequest, Expectation, NewEvent
+from tests import forking
 from tests.architecture.source import ROOT
 from tests.counterfoil import commanding
 from tests.counterfoil.lending import BOOK, LENDING, BookLent
@@ -136,12 +136,7 @@ def test_wrong_usage_is_64(wrong, library):
 
 
 def test_the_command_itself_ends_with_the_code_of_wrong_usage():
-    done = subprocess.run(
-        [sys.executable, "-m", "counterfoil", "audit", "verifi"],
-        capture_output=True,
-        check=False,
-        timeout=300,
-    )
+    done = forking.run([sys.executable, "-m", "counterfoil", "audit", "verifi"], timeout=300)
 
     assert EXIT_USAGE == done.returncode
 

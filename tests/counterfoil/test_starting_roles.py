@@ -12,6 +12,7 @@ from devservers.standalone import ROLES
 from runtime import database
 from runtime.migrations import ChangedMigration, Component, NotMigrated
 from runtime.settings import Settings
+from tests import forking
 from tests.acceptance import running
 
 
@@ -25,22 +26,12 @@ def lacking(database_url):
 
 def test_no_role_starts_on_a_database_that_lacks_what_it_needs(lacking, tmp_path):
     environment = running.environment(tmp_path, COUNTERFOIL_DATABASE_URL=lacking)
-    started = {
-        role: subprocess.Popen(running.command(role), env=environment, stderr=subprocess.PIPE, text=True)
-        for role in ROLES
-    }
-    try:
-        said = {role: process.communicate(timeout=300)[1] for role, process in started.items()}
-    finally:
-        for process in started.values():
-            process.kill()  # those that have started after all
+    ended = {role: forking.run(running.command(role), env=environment, timeout=300) for role in ROLES}
 
-    assert dict.fromkeys(ROLES, EXIT_NOT_MIGRATED) == {
-        role: process.returncode for role, process in started.items()
-    }
+    assert dict.fromkeys(ROLES, EXIT_NOT_MIGRATED) == {role: each.returncode for role, each in ended.items()}
     for role in ROLES:
-        assert "the database lacks commands/0001_processes.sql, commands/" in said[role]
-        assert "run `counterfoil migrate --pre`" in said[role]
+        assert "the database lacks commands/0001_processes.sql, commands/" in ended[role].stderr
+        assert "run `counterfoil migrate --pre`" in ended[role].stderr
 
 
 def test_workers_and_commands_import_neither_routes_nor_what_only_apis_and_senders_call_with():
