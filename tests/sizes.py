@@ -93,6 +93,12 @@ DEMANDED: Final = Size(
     10_000,
     "tests/commands/processes/test_runner.py",
 )
+HOTTEST: Final = Size(
+    "orders of one product that somebody else delivers meanwhile",
+    1_200,
+    10_000,
+    "tests/commands/processes/test_runner.py",
+)
 SHOP: Final = Size("runs of the whole shop", 30, 3_000, "tests/simulation/test_shop.py")
 LOGINS_FLOODED: Final = Size(
     "logins on one account, and one password tried on as many", 100, 1_000, "tests/identity/test_attempts.py"

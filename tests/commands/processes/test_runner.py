@@ -42,7 +42,7 @@ from tests.examples import event_skipped, shipped
 from tests.parked import record_skip, request_retry, request_skip
 from tests.payment_examples import payment_authorised
 from tests.purchase_examples import backorder_policy_set, location_set, stock_located
-from tests.sizes import DEMANDED
+from tests.sizes import DEMANDED, HOTTEST
 
 
 def test_where_more_units_are_demanded_than_there_are_exactly_those_are_promised(database_url):
@@ -151,7 +151,7 @@ def test_an_order_with_a_payment_is_confirmed_once_it_is_held_and_captured_once_
 
 def test_another_writer_on_the_hottest_code_costs_conflicts_but_changes_no_sum(database_url):
     append(database_url, [received("A", 100)])
-    orders, others = 3_000, 60
+    orders, others = HOTTEST.chosen, 60
     append(database_url, [placed(f"o{number}", [("A", 1)]) for number in range(orders)])
 
     with running(database_url) as work:
