@@ -6,7 +6,7 @@ import random
 import threading
 
 CHUNK_BYTES = 64 * 1024
-CLOSED_WITHIN_S = 5.0
+CLOSED_WITHIN_S = 60.0
 
 
 class Link:

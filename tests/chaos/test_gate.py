@@ -24,7 +24,7 @@ BASELINE_S = 5.0
 COMMANDS_PER_SECOND = 20.0
 """Of all traders while faults strike, for minutes: more often, most commands would be met by no fault."""
 BACKLOG_GONE_WITHIN_S = 240.0
-NOISE_S = 1.0
+NOISE_S = 3.0
 """What other work on the machine may add to one request; who waits for a broker waits for longer."""
 CALM_COMMANDS = 20
 """Between two faults, at least."""
