@@ -10,6 +10,7 @@ from counterfoil import declared, skeletons
 from counterfoil.context import Context
 from counterfoil.skeletons import NotGenerated
 from runtime.settings import Settings
+from tests import forking
 from tests.architecture.source import PACKAGES, ROOT, Source
 from tests.counterfoil.test_api import foreign_imports
 
@@ -41,7 +42,7 @@ def run(directory, *command, **environment):
 def test_what_is_generated_passes_its_tests_its_types_and_its_style_and_imports_what_is_public(
     tmp_path, postgres
 ):
-    written = run(tmp_path, "-m", "counterfoil", "context", "new", "seed_bank")
+    written = forking.run([sys.executable, "-m", "counterfoil", "context", "new", "seed_bank"], cwd=tmp_path)
     project = tmp_path / "seed_bank"
     tested = run(
         project, "-m", "pytest", "-q", "-p", "no:cacheprovider", COUNTERFOIL_DATABASE_URL=postgres.url
