@@ -70,21 +70,22 @@ def append_request(
     Raises:
         Missing: the view does not hold a stream that is appended to.
     """
-    for aggregate, identifier, _ in decision.events:
-        view.rely_on(aggregate, aggregate.stream(identifier))
+    streams = [aggregate.stream(identifier) for aggregate, identifier, _ in decision.events]
+    for stream, (aggregate, _, _) in zip(streams, decision.events, strict=True):
+        view.rely_on(aggregate, stream)
     return AppendRequest(
         key=key,
         fingerprint=fingerprint,
         events=tuple(
             [
                 _new_event(
-                    aggregate.stream(identifier),
+                    stream,
                     event,
                     view,
                     cause,
                     fingerprint=None if number else fingerprint,
                 )
-                for number, (aggregate, identifier, event) in enumerate(decision.events)
+                for number, (stream, (_, _, event)) in enumerate(zip(streams, decision.events, strict=True))
             ]
         ),
         expectations=tuple(
