@@ -48,9 +48,11 @@ COMMANDS = {
 }
 
 
-@pytest.fixture
-async def document(shop):
-    return (await shop.client.get("/openapi.json")).json()
+@pytest.fixture(scope="module")
+async def document(new_database):
+    """The document, which no test changes: to make it takes a second."""
+    async with opened(new_database()) as shop:
+        return (await shop.client.get("/openapi.json")).json()
 
 
 @pytest.mark.parametrize(("family", "status"), FAMILIES)
