@@ -63,7 +63,7 @@ QUESTIONS: Final[Mapping[str, Callable[[Laboratory], Iterator[Row]]]] = {
         search,
         growth,
         audited,
-        # What asks a whole shop comes last: at tiny size they share one, which nobody else needs to run beside.
+        # What asks a whole shop comes last: at tiny size they share one, which no other needs meanwhile.
         relay,
         kafka_clients,
         visible,
