@@ -38,7 +38,7 @@ from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.starting import HEAD, ORIGIN
 from event_store.log.envelope import Condition, RecordedEvent
 from event_store.log.reading import Connection
-from projections.view import GLOBAL, KEYED, CachedDocument, Key, Kind, Row, View
+from projections.view import DEFERRED, GLOBAL, KEYED, CachedDocument, Key, Kind, Row, View
 from read_api.lists.declaring import (
     Comparison,
     Filter,
@@ -56,6 +56,7 @@ from runtime.http.principal import Browsable, Known, Owned, Public
 from runtime.settings import Settings
 
 __all__ = [
+    "DEFERRED",
     "GLOBAL",
     "HEAD",
     "KEYED",

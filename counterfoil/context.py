@@ -33,7 +33,15 @@ if TYPE_CHECKING:
     from commands.receiving import Receiver
     from read_api.routing import Queries
 
-OF_THE_PRODUCT: Final = ("relay", "keyed-views", "global-views", "timers", "acts", "security")
+OF_THE_PRODUCT: Final = (
+    "relay",
+    "keyed-views",
+    "deferred-views",
+    "global-views",
+    "timers",
+    "acts",
+    "security",
+)
 """Consumers that every installation has: metrics, health and leases know all by their names."""
 
 T = TypeVar("T")

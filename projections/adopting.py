@@ -17,7 +17,7 @@ from projections.folding import decoder_of
 from projections.performing import Performer, moving
 from projections.step import Following, step
 from projections.storing import BuildId, Connection, Table
-from projections.view import KEYED, View
+from projections.view import GLOBAL, View
 
 _ENTER_LOCK: Final = "select pg_advisory_lock(hashtextextended('counterfoil.views.generation', 0))"
 _ENTER_UNLOCK: Final = "select pg_advisory_unlock(hashtextextended('counterfoil.views.generation', 0))"
@@ -109,7 +109,7 @@ def enter_generation(
     try:
         behind = {
             build: known[-1]
-            for build in fed_builds(conn, [view for view in views if view.kind is KEYED])
+            for build in fed_builds(conn, [view for view in views if view.kind is not GLOBAL])
             if (known := checkpoints.generations(conn, build)) and known[-1] < generation.generation
         }
         for old in set(behind.values()):

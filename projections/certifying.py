@@ -23,7 +23,7 @@ from projections.folding import decoder_of
 from projections.replay import WHOLE, Folding, Target, TooManyRows, canonical
 from projections.row_tree import RowTree
 from projections.storing import BuildId, Connection, Table
-from projections.view import View
+from projections.view import GLOBAL, KEYED, View
 
 
 class Rows(Struct, frozen=True):
@@ -130,7 +130,7 @@ def fold_version(view: View[Any]) -> str:
     declared = {
         "name": view.name,
         "shape": view.shape,
-        "kind": view.kind.value,
+        "kind": (GLOBAL if view.kind is GLOBAL else KEYED).value,
         "key": view.key,
         "columns": [(column.name, column.sql_type, column.nullable) for column in view.columns],
         "events": view.event_types,

@@ -1,4 +1,4 @@
-"""The consumers of views: one for what is keyed, one for what is global, one for snapshots of long streams."""
+"""The consumers of views: one for each kind that there is, and one for snapshots of long streams."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +8,9 @@ from event_store.consumers.driver import Consumer
 from event_store.transport.following import FollowerMetrics
 from event_store.transport.transport import Transport
 from projections import snapshots, tailing, worker
+from projections.errors import DeclarationError
 from projections.metrics import ProjectionMetrics
-from projections.view import GLOBAL, KEYED, View
+from projections.view import DEFERRED, GLOBAL, KEYED, Kind, View
 from runtime.documents import Documents
 
 
@@ -33,22 +34,26 @@ def consumers(
         documents: where document views are mirrored, None for nowhere.
         group: whom partitions are shared with: workers of the same views.
         aggregates: kinds of streams; those that want snapshots get them.
+
+    Raises:
+        DeclarationError: shapes of a view are of different kinds.
     """
-    keyed = [view for view in views if view.kind is KEYED]
-    global_views = [view for view in views if view.kind is GLOBAL]
-    hosted = []
-    if keyed:
-        hosted.append(
-            worker.consumer(
-                keyed,
-                transport=transport,
-                metrics=metrics,
-                followed=followed,
-                documents=documents,
-                group=group,
-            )
+    if len({view.name for view in views}) != len({(view.name, view.kind) for view in views}):
+        raise DeclarationError("all shapes of a view are of one kind")
+    by_kind = {kind: [view for view in views if view.kind is kind] for kind in Kind}
+    hosted = [
+        worker.consumer(
+            some,
+            transport=transport,
+            metrics=metrics,
+            followed=followed,
+            documents=documents,
+            group=group,
         )
-    if global_views:
+        for some in (by_kind[KEYED], by_kind[DEFERRED])
+        if some
+    ]
+    if global_views := by_kind[GLOBAL]:
         hosted.append(tailing.consumer(global_views, metrics=metrics))
     if any(aggregate.snapshot_every for aggregate in aggregates):
         hosted.append(snapshots.consumer(aggregates))

@@ -9,7 +9,7 @@ from typing import Any
 
 from event_store.consumers.metrics import ConsumerMetrics
 from event_store.log import reading
-from event_store.transport.transport import WHOLE_LOG, Numbering, Partition
+from event_store.transport.transport import Numbering, Partition
 from projections import adopting, catching_up
 from projections.checkpoints import Cursor, SharedCheckpoints
 from projections.folding import decoder_of
@@ -19,7 +19,7 @@ from projections.performing import Performer, moving
 from projections.retry_requests import RetryRequests
 from projections.step import Feed, Following, Plan, step
 from projections.storing import Connection
-from projections.view import View
+from projections.view import KEYED, View
 
 
 class Feeding:
@@ -50,6 +50,7 @@ class Feeding:
         self._metrics = metrics
         self._consumer_metrics = consumer_metrics
         self._mirror = mirror
+        self._counts = any(view.kind is KEYED for view in views)
         self._measured: dict[Partition, int] = {}
         self._requests = RetryRequests(conn, numbering=numbering, decoder=self.decoder, mirror=mirror)
 
@@ -84,7 +85,7 @@ class Feeding:
         """
         committed = self.performer.run(step(self.followings, feed))
         self._follow_commit(committed)
-        if self._numbering != WHOLE_LOG:
+        if self._counts:
             self._measure(committed, feed)
 
     def catch_up(self, ends: Mapping[Partition, int]) -> bool:

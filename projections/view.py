@@ -57,14 +57,17 @@ class Kind(enum.Enum):
     """The workers that write the rows of a view.
 
     KEYED: every row belongs to exactly one partition key, so workers share the partitions.
+    DEFERRED: the same, a quarter of a second later, in fewer and larger steps: what no caller of a command reads next.
     GLOBAL: rows gather many keys (sums by day or customer), so one owner tails the log in its exact order.
     """
 
     KEYED = "keyed"
+    DEFERRED = "deferred"
     GLOBAL = "global"
 
 
 KEYED: Final = Kind.KEYED
+DEFERRED: Final = Kind.DEFERRED
 GLOBAL: Final = Kind.GLOBAL
 
 ELSEWHERE: Final = "elsewhere"

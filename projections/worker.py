@@ -27,14 +27,16 @@ from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror
 from projections.performing import SESSION
 from projections.step import Following
-from projections.view import View
+from projections.view import DEFERRED, View
 from runtime.documents import Documents
 
 GROUP: Final = "projections"
 RECORDS_PER_BATCH_MAX: Final = 5_000
 """Records that one step folds at most."""
-WAITS: Final = structs.replace(NO_WAITS, pace_s=0.025)
+WAITS: Final = structs.replace(NO_WAITS, pace_s=0.035)
 """Rounds that find nothing wait for records themselves."""
+DEFERRED_WAITS: Final = structs.replace(NO_WAITS, pace_s=0.25, backlog=1_000)
+"""A round has a price of its own, so one with many events costs less than many with few."""
 POLL_S: Final = 0.25
 """How long an idle worker waits for records before it looks around."""
 CHECK_EVERY_S: Final = 0.5
@@ -125,7 +127,7 @@ class Worker:
         self._busy = self.feeding.catch_up(self._follower.positions)
         self._check_requests()
         self._busy = self.feeding.mirror_step() or self._busy
-        return WAITS.backlog if self._busy else sum(map(len, followed.records.values()))
+        return DEFERRED_WAITS.backlog if self._busy else sum(map(len, followed.records.values()))
 
     def _check_requests(self) -> None:
         """Now and then: new or dropped builds, requests of operators, lag, hints."""
@@ -177,7 +179,7 @@ def consumer(
     documents: Documents | None = None,
     group: str = GROUP,
 ) -> Consumer:
-    """The consumer that feeds these keyed views.
+    """The consumer that feeds these views, which are all keyed, or all deferred.
 
     Args:
         views: what to feed.
@@ -185,8 +187,10 @@ def consumer(
         metrics: where folds are counted.
         followed: where faults of the transport are counted.
         documents: where document views are mirrored, None for nowhere.
-        group: whom partitions are shared with: workers of the same views.
+        group: whom partitions are shared with: workers of the same views. Those of deferred ones have one more.
     """
+    deferred = views[0].kind is DEFERRED
+    shared_with = f"{group}-deferred" if deferred else group
     mirror = None if documents is None else Mirror(documents, metrics=metrics)
 
     def begin(session: ConsumerSession) -> Worker:
@@ -197,7 +201,7 @@ def consumer(
         adopting.say_what_is_not_built(session.conn, views)
         adopting.enter_generation(session.conn, views, generation=generation, stop=session.stop)
         follower = Follower(
-            transport.subscribe(group, generation=generation),
+            transport.subscribe(shared_with, generation=generation),
             log=PartitionLog(session.conn, generation=generation),
             metrics=followed,
             compares=generation.carrier != "local",
@@ -208,10 +212,14 @@ def consumer(
             follower=follower,
             views=views,
             metrics=metrics,
-            group=group,
+            group=shared_with,
             mirror=mirror,
         )
 
     return Consumer(
-        name="keyed-views", role="counterfoil_projector", open=begin, waits=WAITS, settings=SESSION
+        name="deferred-views" if deferred else "keyed-views",
+        role="counterfoil_projector",
+        open=begin,
+        waits=DEFERRED_WAITS if deferred else WAITS,
+        settings=SESSION,
     )

@@ -30,7 +30,8 @@ ACTS: Final = "acts"
 _VIEWS: Final = "select distinct view from views.build order by view"
 _CONSUMERS: Final = "select consumer from consumers.registration union select view from views.build"
 OF_THE_PRODUCT: Final = (
-    *("relay", "keyed-views", "global-views", "snapshots", "timers", "security", "sealer", "auditor"),
+    *("relay", "keyed-views", "deferred-views", "global-views", "snapshots"),
+    *("timers", "security", "sealer", "auditor"),
 )
 """Consumers that keep no registration."""
 _TRIGGER: Final = """

@@ -26,7 +26,7 @@ from commands.processes.process import Process
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
 from domain.text import Stream, Word
-from projections.view import KEYED, Key, Recorded, Row, View, Worklist
+from projections.view import DEFERRED, Key, Recorded, Row, View, Worklist
 from runtime.settings import Settings
 
 S = TypeVar("S")
@@ -140,7 +140,7 @@ def view_of(process: Process) -> View[SetTimer]:
         row=SetTimer,
         key=("process", "name", "stream"),
         shape=process.timers_shape,
-        kind=KEYED,
+        kind=DEFERRED,  # those that are due are read once a second
     )
     for event, timers in by_event.items():
         view.on_recorded(event, parts=_parts(timers))

@@ -13,7 +13,7 @@ from domain.promotion_terms import Action, PromotionDiscount, Rule
 from domain.sale_terms import SaleTax
 from domain.sealed import Sealed
 from domain.text import Channel, Country
-from projections.view import KEYED, CachedDocument, Row, View
+from projections.view import DEFERRED, KEYED, CachedDocument, Row, View
 
 Status = Literal["open", "frozen", "ordered", "merged", "expired"]
 
@@ -133,7 +133,7 @@ cart_summary = View(
     row=CartSummary,
     key=("cart_id",),
     shape=1,
-    kind=KEYED,
+    kind=DEFERRED,
     category=CART.category,
 )
 cart_addresses = View(

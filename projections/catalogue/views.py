@@ -23,7 +23,7 @@ from domain.catalogue.product import PRODUCT
 from domain.ids import CategoryId, ChannelId, ListingId, MediaId, Sku
 from domain.money import Currency, UnitPrice
 from domain.text import PublicText, Title
-from projections.view import GLOBAL, KEYED, Row, View
+from projections.view import DEFERRED, GLOBAL, KEYED, Row, View
 
 SearchedWords = Annotated[str, PublicText("words of titles and descriptions of things on sale")]
 Facets = Annotated[str, PublicText("categories and properties of things on sale, one a line")]
@@ -230,18 +230,18 @@ listing_summary = View(
     row=ListingSummary,
     key=("listing_id",),
     shape=1,
-    kind=KEYED,
+    kind=DEFERRED,
     category=LISTING.category,
 )
 channel_listing = View(
-    name="channel_listing", row=ChannelListing, key=("channel", "listing_id"), shape=1, kind=KEYED
+    name="channel_listing", row=ChannelListing, key=("channel", "listing_id"), shape=1, kind=DEFERRED
 )
 category_listing = View(
     name="category_listing",
     row=CategoryListing,
     key=("category_id", "channel", "listing_id"),
     shape=1,
-    kind=KEYED,
+    kind=DEFERRED,
 )
 product_search = View(name="product_search", row=ProductSearch, key=("sku",), shape=1, kind=GLOBAL)
 listing_search = View(name="listing_search", row=ListingSearch, key=("listing_id",), shape=1, kind=GLOBAL)

@@ -21,7 +21,7 @@ from domain.customers.events import (
 from domain.ids import AccountId, AddressId, CustomerId, HoldId, KeyedHash
 from domain.sealed import Sealed
 from domain.text import Country
-from projections.view import KEYED, Row, View
+from projections.view import DEFERRED, KEYED, Row, View
 
 Status = Literal["active", "closed", "erasing", "erased"]
 
@@ -105,7 +105,7 @@ customer_summary = View(
     row=CustomerSummary,
     key=("customer_id",),
     shape=1,
-    kind=KEYED,
+    kind=DEFERRED,
     category=CUSTOMER.category,
 )
 customer_email = View(

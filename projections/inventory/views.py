@@ -6,7 +6,7 @@ from msgspec import field
 
 from domain.ids import LocationId, OrderId, Sku
 from domain.inventory.stock_item import STOCK
-from projections.view import KEYED, Row, View, Worklist
+from projections.view import DEFERRED, KEYED, Row, View, Worklist
 
 
 class StockLevel(Row, frozen=True):
@@ -82,15 +82,17 @@ located_stock = View(
     row=LocatedStock,
     key=("sku", "location_id"),
     shape=1,
-    kind=KEYED,
+    kind=DEFERRED,
 )
-stock_locations = View(name="stock_locations", row=StockLocation, key=("location_id",), shape=1, kind=KEYED)
+stock_locations = View(
+    name="stock_locations", row=StockLocation, key=("location_id",), shape=1, kind=DEFERRED
+)
 stock_reservations = Worklist(
-    name="stock_reservations", row=StockReservation, key=("sku", "order_id"), shape=1, kind=KEYED
+    name="stock_reservations", row=StockReservation, key=("sku", "order_id"), shape=1, kind=DEFERRED
 )
 """As many rows as orders wait for their parcel, times SKUs: what is shipped leaves nothing."""
 
 stock_backorders = Worklist(
-    name="stock_backorders", row=StockBackorder, key=("sku", "order_id"), shape=1, kind=KEYED
+    name="stock_backorders", row=StockBackorder, key=("sku", "order_id"), shape=1, kind=DEFERRED
 )
 """As many rows as orders wait for pieces that are not there."""

@@ -28,7 +28,7 @@ from domain.promotion_terms import LineDiscount, PromotionDiscount
 from domain.sale_terms import LinePrice, SaleTax
 from domain.sealed import Sealed
 from domain.text import Country
-from projections.view import GLOBAL, KEYED, Row, View
+from projections.view import DEFERRED, GLOBAL, KEYED, Row, View
 
 Status = Literal["placed", "confirmed", "rejected", "cancelled", "shipped"]
 
@@ -245,7 +245,7 @@ order_history = View(
     row=OrderHistory,
     key=("order_id",),
     shape=1,
-    kind=KEYED,
+    kind=DEFERRED,
     document="ordering:history",
     category=ORDER.category,
 )

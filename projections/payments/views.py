@@ -31,7 +31,7 @@ from domain.payments.events import (
 from domain.payments.payment import PAYMENT
 from domain.payments.store_credit import STORE_CREDIT, HoldStatus
 from domain.text import MethodRef, Word
-from projections.view import ELSEWHERE, KEYED, Row, View
+from projections.view import DEFERRED, ELSEWHERE, KEYED, Row, View
 
 Status = Literal[
     "created",
@@ -229,7 +229,7 @@ payment_ledger = View(
     row=Posting,
     key=("posting_id",),
     shape=1,
-    kind=KEYED,
+    kind=DEFERRED,
 )
 store_credit_details = View(
     name="store_credit_details",

@@ -67,6 +67,7 @@ NO_PROBLEMS: Final = {
     "sender-payment",
     "action-required",
     "keyed-views",
+    "deferred-views",
     "global-views",
     *Format,
 }

@@ -4,6 +4,7 @@ import contextlib
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -47,8 +48,8 @@ from projections.performing import SESSION
 from projections.step import Following
 from projections.storing import BuildId, Connection, Table
 from projections.tailing import Tail
-from projections.view import GLOBAL, KEYED, Key, View
-from projections.worker import Worker
+from projections.view import GLOBAL, Key, View
+from projections.worker import GROUP, Worker
 from runtime import database
 from runtime.documents import Documents
 from tests.cart_examples import (
@@ -287,9 +288,8 @@ def publish(url: str) -> None:
     """Say what a relay would that has published all of the log."""
     with database.connect(url, role="counterfoil_relay", name="test") as conn:
         generation = generations.current_generation(conn)
-        last: dict[Partition, int] = {}
-        for event in reading.copy_log(conn):
-            last[partition_of(event.key, generation.partitions)] = event.position
+        partitions = generation.partitions
+        last = {partition_of(event.key, partitions): event.position for event in reading.copy_log(conn)}
         for partition, position in last.items():
             conn.execute(
                 "update transport.relay_partition set position = %s where generation = %s and partition = %s",
@@ -392,6 +392,7 @@ class Feeder:
         mischief: Mischief = list,
         sources: Iterable[Partition] | None = None,
         measures: Sequence[Measure] = (),
+        group: str = GROUP,
     ) -> None:
         self.url = url
         self.now = 0.0
@@ -423,16 +424,15 @@ class Feeder:
             self.session,
             generation=generation,
             follower=self.follower,
-            views=[view for view in views if view.kind is KEYED],
+            views=[view for view in views if view.kind is not GLOBAL],
             metrics=metrics,
+            group=group,
             mirror=self.mirror,
             clock=self.clock,
         )
         global_views = [view for view in views if view.kind is GLOBAL]
-        tail = replace(
-            tailing.consumer(global_views, metrics=metrics),
-            open=lambda session: Tail(session, views=global_views, metrics=metrics, clock=self.clock),
-        )
+        tail_of = partial(Tail, views=global_views, metrics=metrics, clock=self.clock)
+        tail = replace(tailing.consumer(global_views, metrics=metrics), open=tail_of)
         self.tail = Hosted(tail, self.session, health=ConsumerHealth())
         self.busy = False
 

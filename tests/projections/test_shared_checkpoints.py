@@ -206,6 +206,25 @@ def test_a_build_of_two_names_stands_where_its_own_worker_left_it(url, conn):
     assert_views_hold_the_log(url, [view])
 
 
+def test_a_view_that_a_release_defers_changes_hands_while_workers_of_the_release_before_still_feed_it(
+    url, conn
+):
+    views = kept, deferred = numbers("kept"), numbers("deferred")
+    with (
+        feeding(url, views) as before,
+        feeding(url, [deferred], group=f"{GROUP}-deferred") as after,
+    ):
+        for number in range(4):
+            append(url, counts(*((name, number) for name in NAMES)))
+            (before, after)[number % 2].catch_up()
+    with feeding(url, [kept]) as feeder:
+        feeder.catch_up()
+
+    assert_views_hold_the_log(url, views)
+    shared = "select distinct view, shared from views.build_checkpoint where shared is not null order by view"
+    assert conn.execute(shared).fetchall() == [("deferred", f"{GROUP}-deferred"), ("kept", GROUP)]
+
+
 def test_a_key_of_a_build_that_is_dropped_meanwhile_is_not_parked(url, conn):
     """Who drops a build waits for a worker that parks a key of it, so nothing of it is left behind."""
     view, fine = numbers("one", poison=2), numbers("two")

@@ -14,12 +14,14 @@ from event_store.log import paging, reading
 from event_store.log.codec import UnknownEventVersion
 from event_store.log.envelope import NewEvent
 from event_store.transport import generations, relay
+from event_store.transport.following import FollowerMetrics
 from event_store.transport.local_transport import LocalTransport
 from event_store.transport.transport import WHOLE_LOG
-from projections import adopting, catching_up, checkpoints, rebuild, tailing, verifying
+from projections import adopting, catching_up, checkpoints, consumers, rebuild, tailing, verifying
 from projections.errors import DeclarationError
+from projections.metrics import ProjectionMetrics
 from projections.storing import BuildId
-from projections.view import GLOBAL, Row, View
+from projections.view import DEFERRED, GLOBAL, Row, View
 from read_api.status import READ_STATUS, decode_status
 from runtime import database
 from tests.appends import append_request
@@ -277,3 +279,24 @@ def test_kinds_of_views_that_are_not_declared_have_no_consumer(database_url):
         names = [list(each.health.consumers) for each in (one, other)]
 
     assert [["keyed-views"], ["global-views"]] == names
+
+
+def test_keyed_views_that_are_deferred_have_a_consumer_with_a_slower_pace():
+    keyed, total = counting_views(Faults())
+    deferred = View(name="deferred", row=Countries, key=("country",), shape=1, kind=DEFERRED)
+    newer = View(name="counters", row=Countries, key=("country",), shape=2, kind=DEFERRED)
+
+    def hosted(*views):
+        registry = CollectorRegistry()
+        return consumers.consumers(
+            views,
+            transport=LocalTransport("postgresql://"),
+            metrics=ProjectionMetrics(registry),
+            followed=FollowerMetrics(registry),
+        )
+
+    assert {"keyed-views": 0.035, "deferred-views": 0.25, "global-views": 0.1} == {
+        each.name: each.waits.pace_s for each in hosted(deferred, total, keyed)
+    }
+    with pytest.raises(DeclarationError, match="of one kind"):
+        hosted(keyed, newer)
