@@ -129,14 +129,13 @@ class Dispatcher:
 
     async def _carried_out(self, command: Command, sent: Sent, slot: Slot) -> Answer:
         key, principal = valid_key(sent.key), sent.principal
-        actor = principal.actor
         arguments: dict[str, Any] = {}
         if command.target is not None:
             arguments[command.target] = _valid_target(command.target, sent.target)
         body, spelled = payloads.read_canonical(command.payload, sent.body)
         call = Call(
             command=command.name,
-            key=key_digest(actor, key),
+            key=key_digest(principal.actor, key),
             fingerprint=fingerprint(
                 self._fingerprints,
                 key,
@@ -146,7 +145,7 @@ class Dispatcher:
             ),
             correlation_id=sent.correlation_id,
             if_match=sent.if_match,
-            actor=actor,
+            actor=principal.actor,
             on_behalf_of=principal.on_behalf_of,
             authority=authority_of(principal, command.requires),
         )

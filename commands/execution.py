@@ -336,7 +336,7 @@ class Execution:
         # before it compares anything.
         try:
             work.slot.free()  # in the same step of the event loop as the append: no other request takes the place
-            verdict = await self._writer.submit(decided.request, epoch=attempt.epoch)
+            verdict = await self._writer.append(decided.request, epoch=attempt.epoch)
         except errors.EpochChanged:
             await self._poller.poll()
             return None
