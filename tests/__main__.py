@@ -23,12 +23,10 @@ LANES: Final = 4
 
 RUNS: Final = (
     (),
+    ("commands", "projections"),
+    ("identity", "effects", "devservers"),
     ("benchmarks", "documentation"),
     ("acceptance",),
-    ("commands", "projections"),
-    ("simulation", "openapi", "commands/processes/test_deciding_simulation.py"),
-    ("identity", "effects", "devservers"),
-    ("chaos",),
     (  # what needs a broker, so that no other run but those of whole shops starts one, and a how-to
         "event_store/eventsourcing/test_how_to.py",
         "event_store/transport/test_kafka_faults.py",
@@ -36,8 +34,10 @@ RUNS: Final = (
         "event_store/transport/test_transport_conformance.py",
         "projections/test_running.py",
     ),
-    ("counterfoil",),
     ("event_store",),
+    ("chaos",),
+    ("counterfoil",),
+    ("simulation", "openapi", "commands/processes/test_deciding_simulation.py"),
 )
 """Longest first, so that the last ones end at about the same time. The one without names is everything else; no file is
 in two: what is named alone is left out where its folder is named."""
