@@ -35,7 +35,9 @@ RECORDS_PER_BATCH_MAX: Final = 5_000
 """Records that one step folds at most."""
 WAITS: Final = structs.replace(NO_WAITS, pace_s=0.035)
 """Rounds that find nothing wait for records themselves."""
-DEFERRED_WAITS: Final = structs.replace(NO_WAITS, pace_s=0.25, backlog=1_000)
+MANY: Final = 1_000
+"""What a round answers that left something to do: a backlog for every pace."""
+DEFERRED_WAITS: Final = structs.replace(NO_WAITS, pace_s=0.25, backlog=MANY)
 """A round has a price of its own, so one with many events costs less than many with few."""
 POLL_S: Final = 0.25
 """How long an idle worker waits for records before it looks around."""
@@ -127,7 +129,7 @@ class Worker:
         self._busy = self.feeding.catch_up(self._follower.positions)
         self._check_requests()
         self._busy = self.feeding.mirror_step() or self._busy
-        return DEFERRED_WAITS.backlog if self._busy else sum(map(len, followed.records.values()))
+        return MANY if self._busy else sum(map(len, followed.records.values()))
 
     def _check_requests(self) -> None:
         """Now and then: new or dropped builds, requests of operators, lag, hints."""

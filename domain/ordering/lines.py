@@ -138,22 +138,18 @@ def _total(request: LineRequest, *, currency: Currency) -> Minor:
 def discounts_of(requests: Sequence[LineRequest]) -> tuple[LineDiscount, ...]:
     """What is taken off lines, by their numbers."""
     return tuple(
-        [
-            LineDiscount(line_id=ordinal, amount=request.discount)
-            for ordinal, request in enumerate(requests, start=1)
-            if request.discount
-        ]
+        LineDiscount(line_id=ordinal, amount=request.discount)
+        for ordinal, request in enumerate(requests, start=1)
+        if request.discount
     )
 
 
 def prices_of(requests: Sequence[LineRequest]) -> tuple[LinePrice, ...]:
     """The lists that unit prices are from, by the numbers of lines."""
     return tuple(
-        [
-            replace(request.price, line_id=ordinal)
-            for ordinal, request in enumerate(requests, start=1)
-            if request.price is not None
-        ]
+        replace(request.price, line_id=ordinal)
+        for ordinal, request in enumerate(requests, start=1)
+        if request.price is not None
     )
 
 
@@ -176,7 +172,7 @@ def grand_total(lines: Iterable[OrderLine | CreditLine], *, currency: Currency) 
     Raises:
         AmountTooLarge: one document may not carry that much.
     """
-    return within_limit(sum([line.total for line in lines]), currency=currency)
+    return within_limit(sum(line.total for line in lines), currency=currency)
 
 
 def per_sku(lines: Iterable[OrderLine | CreditLine]) -> tuple[SkuTotal, ...]:

@@ -347,8 +347,8 @@ def place(
     ordered = priced(lines, line=OrderLine, currency=currency)
     total = grand_total(ordered, currency=currency)
     discounts = discounts_of(lines)
-    by_promotions = sum([each.amount for each in buyer.promotions])
-    assert sum([each.amount for each in discounts]) == by_promotions, (
+    by_promotions = sum(each.amount for each in buyer.promotions)
+    assert sum(each.amount for each in discounts) == by_promotions, (
         "a promotion takes off what lines cost less"
     )
     return [

@@ -259,14 +259,7 @@ class Pipeline:
         except Exception as error:
             problem = self._problem(error, entry)
             self._steps.note(entry, problem.status)
-            self._access_log.wrote(
-                entry.scope["method"],
-                _route(entry),
-                status=problem.status,
-                code=entry.code,
-                principal=entry.principal,
-                seconds=_seconds_since(entry),
-            )
+            self._log_access(entry, problem.status, seconds=_seconds_since(entry))
             raise problem from error
 
     def address_of(self, exchange: Exchange) -> str:
@@ -361,15 +354,18 @@ class Pipeline:
     def _note(self, exchange: Exchange, status: int) -> None:
         method, route, seconds = exchange.scope["method"], _route(exchange), _seconds_since(exchange)
         self._metrics.answered(method, route, status=status, seconds=seconds)  # 11: metrics
-        self._access_log.wrote(  # 12: access log
-            method,
-            route,
+        self._log_access(exchange, status, seconds=seconds)  # 12: access log
+        self._steps.note(exchange, status)  # 13: security streams
+
+    def _log_access(self, exchange: Exchange, status: int, *, seconds: float) -> None:
+        self._access_log.wrote(
+            exchange.scope["method"],
+            _route(exchange),
             status=status,
             code=exchange.code,
             principal=exchange.principal,
             seconds=seconds,
         )
-        self._steps.note(exchange, status)  # 13: security streams
 
 
 def internal_error() -> ProblemError:
