@@ -74,17 +74,13 @@ async def test_closing_does_not_wait_for_a_frozen_database(database_url):
     assert closed_s < connections.CLOSE_TIMEOUT_S + 30
 
 
-async def test_connections_that_the_server_ended_while_they_were_idle_refuse_no_read(
-    database_url, monkeypatch
-):
+async def test_connections_that_the_server_ended_while_they_were_idle_refuse_no_read(database_url):
     together = asyncio.Barrier(4)
 
     async def held(connection):
         await connection.execute("select 1")
         await together.wait()
 
-    monkeypatch.setattr(connections, "READ_TIMEOUT_S", 60.0)
-    monkeypatch.setattr(connections, "CONNECTION_WAIT_S", 60.0)
     breaker = Breaker(failures_max=1)
     async with Connections(database_url, size=4, idle=4, breaker=breaker) as reads:
         await asyncio.gather(*(reads.run(held) for _ in range(4)))  # so that there are four
