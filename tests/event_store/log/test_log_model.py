@@ -1,7 +1,7 @@
 """The log against a model of ten lines: SQL and memory must decide, number and store as it does."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -270,6 +270,23 @@ class LogMachine(RuleBasedStateMachine):
     @rule(batch=nearly_independent_requests())
     def append_nearly_independent(self, batch: list[AppendRequest]) -> None:
         self.append(batch)
+
+    @rule(
+        numbers=st.lists(st.integers(61, 1_000_000), min_size=2, max_size=2, unique=True),
+        streams=st.permutations(STREAMS),
+    )
+    def append_what_a_condition_forbids(self, numbers: list[int], streams: Sequence[str]) -> None:
+        """The other rules draw that seldom: in two of seven runs no condition failed."""
+        first, second = (
+            AppendRequest(
+                key=key(number),
+                fingerprint=bytes([1]) * 32,
+                events=(NewEvent(stream, TYPES[0], b"{}", b"{}", tags=TAGS[:1]),),
+                expectations=(Expectation(stream, ANY),),
+            )
+            for number, stream in zip(numbers, streams[:2], strict=True)
+        )
+        self.append([first, msgspec.structs.replace(second, conditions=(Condition(TAGS[:1], TYPES, 0),))])
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
