@@ -60,7 +60,7 @@ from domain.inventory import locations, stock_refusals
 from domain.inventory.events import BackorderPolicySet
 from domain.inventory.locations import LOCATIONS
 from domain.inventory.stock_item import STOCK
-from domain.mail import events as mail_events
+from domain.mail import mail
 from domain.mail.mail import MAIL as MAILS
 from domain.mail.templates import DISPATCH_OVERDUE, OF_ORDERS
 from domain.money import AmountTooLarge
@@ -89,6 +89,7 @@ from projections.catalogue import folds as catalogue_folds
 from projections.customers import folds as customer_folds
 from projections.identity import folds as identity_folds
 from projections.inventory import folds as inventory_folds
+from projections.mail import folds as mail_folds
 from projections.ordering import folds as ordering_folds
 from projections.ordering import history, sales
 from projections.payments import folds as payment_folds
@@ -327,16 +328,12 @@ CUSTOMERS: Final = Context(
 MAIL: Final = Context(
     name="mail",
     aggregates=(MAILS,),
+    commands="commands.mail.copies:router",
     processes=(ORDER_MAILS,),
     gateways=(mail_gateway.gateway(_recipients),),
-    unshown={
-        MAILS: "operators read it with `counterfoil replay`",
-        mail_events.MailRequested: "what became of a mail is in its stream",
-        mail_events.MailAccepted: "as MailRequested",
-        mail_events.MailFailed: "as MailRequested",
-        mail_events.MailSuppressed: "as MailRequested",
-        mail_events.MailUnconfirmed: "as MailRequested",
-    },
+    views=mail_folds.VIEWS,
+    queries="read_api.mail:QUERIES",
+    problems=(mail.MailUnknown, mail.MailUnanswered, mail.MailHasLink),
 )
 
 IDENTITY: Final = Context(

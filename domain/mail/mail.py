@@ -6,10 +6,15 @@ requested ─┬─▶ accepted
            └─▶ unconfirmed
 
 Its id is chosen by who requests it. Nothing but an answer ends a request, and nothing follows an answer: who wants the
-mail once more requests another one.
+mail once more requests a copy, which is a mail of its own. Refusals:
+
+Unknown   MailUnknown
+Conflict  MailUnanswered, MailHasLink
 """
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -29,8 +34,12 @@ from domain.mail.events import (
     MailUnconfirmed,
     MessageId,
 )
-from domain.mail.templates import Template
+from domain.mail.templates import TEMPLATES, Template
 from domain.moment import in_utc
+from domain.rejection import Conflict, Unknown
+
+_DIGEST_CHARACTERS: Final = 32
+_WITH_LINKS: Final = frozenset(each.name for each in TEMPLATES if each.secrets)
 
 
 class Status(StrEnum):
@@ -51,8 +60,52 @@ class Mail(Struct, frozen=True, kw_only=True):
     template: str
     template_version: int
     recipient_ref: str
+    parameters: Mapping[str, str]
     message_id: MessageId | None = None
     reason: str | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class MailUnknown(Unknown):
+    """No mail was requested under this id."""
+
+    title = "The mail is unknown"
+    meaning = "No mail was requested under this id."
+    remedy = "Check the id: `GET /v1/mails` lists all."
+
+    mail_id: MailId
+
+    def __str__(self) -> str:
+        return f"There is no mail '{self.mail_id}'."
+
+
+@dataclass(kw_only=True, eq=False)
+class MailUnanswered(Conflict):
+    """It is still being sent."""
+
+    title = "The mail is still being sent"
+    meaning = "The mail has no answer yet. It is tried for three days, then it has failed."
+    remedy = "Wait until `GET /v1/mails/{mail_id}` shows an answer."
+
+    mail_id: MailId
+
+    def __str__(self) -> str:
+        return f"Mail '{self.mail_id}' has no answer yet."
+
+
+@dataclass(kw_only=True, eq=False)
+class MailHasLink(Conflict):
+    """Its link is in nobody's hands but its reader's."""
+
+    title = "The mail has a link of its own"
+    meaning = "A mail whose link proves who reads it is not copied. `facts.template` has its template."
+    remedy = "Have its reader request another link."
+
+    mail_id: MailId
+    template: str
+
+    def __str__(self) -> str:
+        return f"Mail '{self.mail_id}' is a '{self.template}', whose link belongs to this mail alone."
 
 
 def evolve(mail: Mail | None, event: Event) -> Mail:
@@ -64,6 +117,7 @@ def evolve(mail: Mail | None, event: Event) -> Mail:
             template=event.template,
             template_version=event.template_version,
             recipient_ref=event.recipient_ref,
+            parameters=event.parameters,
         )
     assert mail is not None, "an answer about a mail that was never requested"
     match event:
@@ -112,6 +166,40 @@ def request_mail(
             template_version=template.version,
             recipient_ref=recipient_ref,
             parameters=given,
+            requested_at=in_utc(now),
+        )
+    ]
+
+
+def copy_id(mail_id: MailId) -> MailId:
+    """The id of the one copy of a mail; a copy can be copied again."""
+    digest = hashlib.sha256(mail_id.encode()).hexdigest()
+    return MailId(f"copy-{digest[:_DIGEST_CHARACTERS]}")
+
+
+def request_copy(mail: Mail | None, copy: Mail | None, *, mail_id: MailId, now: datetime) -> list[Event]:
+    """Have a mail that was answered sent once more, to the recipient's address of then; nothing if it has a copy.
+
+    Raises:
+        MailUnknown: there is no such mail.
+        MailUnanswered: it is still being sent.
+        MailHasLink: it has a link, which works in the mail itself only.
+    """
+    if mail is None:
+        raise MailUnknown(mail_id=mail_id)
+    if mail.template in _WITH_LINKS:
+        raise MailHasLink(mail_id=mail_id, template=mail.template)
+    if mail.status is Status.REQUESTED:
+        raise MailUnanswered(mail_id=mail_id)
+    if copy is not None:
+        return []
+    return [
+        MailRequested(
+            mail_id=copy_id(mail_id),
+            template=mail.template,
+            template_version=mail.template_version,
+            recipient_ref=mail.recipient_ref,
+            parameters=dict(mail.parameters),
             requested_at=in_utc(now),
         )
     ]

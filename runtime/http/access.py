@@ -44,7 +44,7 @@ _SHIPS: Final = "orders:read orders:ship shipments:read shipments:label shipment
 _KNOWS: Final = "customers:read customers:write customers:merge customers:erase"
 _SUPPORTS: Final = (
     "orders:place orders:read orders:cancel orders:hold shipments:read shipments:lose shipments:settle"
-    " credit-notes:issue carts:read carts:write promotions:read coupons:redeem"
+    " credit-notes:issue carts:read carts:write promotions:read coupons:redeem mails:read mails:send"
 )
 
 PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
@@ -64,9 +64,9 @@ PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
         "auditor": _may(
             "catalogue:read inventory:read carts:read orders:read shipments:read customers:read sales:read",
             "accounts:read pricing:read promotions:read",
-            "payments:read ledger:read audit:read effects:read operation:read status:read",
+            "payments:read ledger:read mails:read audit:read effects:read operation:read status:read",
         ),
-        "operator": _may("operate operation:read status:read audit:read effects:read"),
+        "operator": _may("operate operation:read status:read mails:read audit:read effects:read"),
         "owner": _may(
             *(
                 _SHOPS,

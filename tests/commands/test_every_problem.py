@@ -38,6 +38,7 @@ from tests.commands import (
     cart_requests,
     catalogue_requests,
     customer_requests,
+    mail_requests,
     payment_requests,
     pricing_requests,
     shipping_requests,
@@ -99,6 +100,7 @@ VALID: dict[str, tuple[str, Any]] = {
     **pricing_requests.VALID,
     **shipping_requests.VALID,
     **payment_requests.VALID,
+    **mail_requests.VALID,
     **cart_requests.VALID,
     **catalogue_requests.VALID,
 }
@@ -137,6 +139,7 @@ FACTS = (
     *pricing_requests.FACTS,
     *shipping_requests.FACTS,
     *payment_requests.FACTS,
+    *mail_requests.FACTS,
     *cart_requests.FACTS,
     *catalogue_requests.FACTS,
 )
@@ -226,6 +229,7 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     **pricing_requests.REFUSED,
     **shipping_requests.REFUSED,
     **payment_requests.REFUSED,
+    **mail_requests.REFUSED,
     **cart_requests.REFUSED,
     **catalogue_requests.REFUSED,
 }

@@ -183,6 +183,7 @@ def test_the_examples_of_the_pages_are_accepted(reader: Reader):
         "contexts/pricing.md",
         "contexts/inventory.md",
         "contexts/ordering.md",
+        "contexts/mail.md",
         "contexts/shipping.md",
         "contexts/payments.md",
         "contexts/customers.md",

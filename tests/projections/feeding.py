@@ -72,6 +72,7 @@ from tests.catalogue_examples import (
     media_attached,
     variant_added,
 )
+from tests.commands import mail_requests
 from tests.customer_examples import address_added, customer_registered, sealed
 from tests.examples import (
     account_registered,
@@ -142,6 +143,7 @@ def history(seed: int, *, steps: int = 150) -> list[tuple[str, Event]]:
         *_known(),
         *_listed(),
         *_priced(),
+        *((f"mail-{event.mail_id}", event) for event in mail_requests.FACTS),
         *_paid(),
         *((recorded.stream, recorded.event) for recorded in shop.log),
     ]
@@ -230,20 +232,14 @@ def _priced() -> Iterator[tuple[str, Event]]:
 
 def _paid() -> Iterator[tuple[str, Event]]:
     """A payment of the order with contact data, and one and store credit that belong to somebody else's books."""
-    events = (
-        payment_created(),
-        authorisation_requested(),
-        payment_authorised(),
-        capture_requested(),
-        payment_captured(),
-    )
+    held = (payment_created(), authorisation_requested(), payment_authorised())
+    events = (*held, capture_requested(), payment_captured())
     for order_id, payment_id in (("536365", "pay-1"), ("of-somebody-known", "pay-2")):
         of_it = {"order_id": OrderId(order_id), "payment_id": PaymentId(payment_id)}
         yield from ((PAYMENT.stream(of_it["payment_id"]), replace(event, **of_it)) for event in events)
     for event in (credit_issued(), credit_expiry_scheduled()):
         yield STORE_CREDIT.stream(event.customer_id), event
-    begun = purchase_begun(order_id=order_id, payment_id=PaymentId(order_id))
-    yield PURCHASE.stream(order_id), begun
+    yield PURCHASE.stream(order_id), purchase_begun(order_id=order_id, payment_id=PaymentId(order_id))
 
 
 def append(url: str, events: Iterable[tuple[str, Event]], *, epoch: int = 1) -> int:

@@ -1,7 +1,10 @@
+import functools
+import itertools
+
 import pytest
 
 from counterfoil.testing.spec import given
-from domain.ids import MalformedId
+from domain.ids import MalformedId, validate_id
 from domain.mail import mail
 from domain.mail.events import MailId
 from domain.mail.templates import PASSWORD_CHANGED, VERIFY_ADDRESS
@@ -50,6 +53,42 @@ def test_secrets_of_a_template_are_no_parameters():
         mail.request_mail(
             None, **REQUEST | {"template": VERIFY_ADDRESS, "parameters": {"token": "in the log for ever"}}
         )
+
+
+COPY = mail_requested(mail_id=mail.copy_id(MailId("m-1")))
+
+
+def state_after(*events):
+    return functools.reduce(mail.evolve, events, None)
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_mail_with_an_answer_is_copied_once(answer):
+    answered = state_after(mail_requested(), answer)
+    copy = state_after(COPY)
+    of_it = {"mail_id": MailId("m-1"), "now": NOW}
+
+    assert [COPY] == mail.request_copy(answered, None, **of_it)
+    assert [] == mail.request_copy(answered, copy, **of_it)
+
+
+def test_a_copy_has_a_copy_of_its_own():
+    copies = list(itertools.accumulate(range(3), lambda of, _: mail.copy_id(of), initial=MailId("m" * 64)))
+
+    assert 4 == len(set(copies))
+    assert copies[1:] == [validate_id(each) for each in copies[1:]]
+
+
+def test_what_is_unknown_or_being_sent_or_has_a_link_is_not_copied():
+    unanswered = state_after(mail_requested())
+    with_link = state_after(mail_requested(template=VERIFY_ADDRESS.name, parameters={}), mail_suppressed())
+    for found, refusal in (
+        (None, mail.MailUnknown),
+        (unanswered, mail.MailUnanswered),
+        (with_link, mail.MailHasLink),
+    ):
+        with pytest.raises(refusal, match="'m-1'"):
+            mail.request_copy(found, None, mail_id=MailId("m-1"), now=NOW)
 
 
 RECORD = {
