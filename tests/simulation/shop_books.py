@@ -11,8 +11,6 @@ from commands.processes.purchases import COLLECTED_AGAIN_AFTER
 from counterfoil.testing.spec import fold_into
 from domain.cart import events as cart
 from domain.cart.cart import CART
-from domain.inventory import events as stock
-from domain.inventory.stock_item import STOCK
 from domain.ordering import events as ordering
 from domain.ordering.order import ORDER, Status
 from domain.ordering.purchase import PURCHASE, payment_of
@@ -23,10 +21,10 @@ from domain.payments.payment import Status as Authorisation
 from domain.payments.store_credit import STORE_CREDIT
 from domain.pricing import events as pricing
 from projections.inventory import folds as inventory
-from projections.inventory.views import stock_level, stock_reservations
 from projections.payments import folds as payments
 from projections.payments.ledger import LEDGER
 from tests.simulation.shop_prices import Prices
+from tests.simulation.shop_stock import Stock
 
 VIEWS = (*inventory.VIEWS, *payments.VIEWS)
 MOVED = {
@@ -67,9 +65,7 @@ class Books:
     def __init__(self, shop):
         self.shop = shop
         self.rows = {view.name: {} for view in VIEWS}
-        self.pieces = defaultdict(Counter)
-        self.promised = defaultdict(Counter)
-        """Pieces that are reserved for orders, by SKU."""
+        self.stock = Stock(shop, self.rows)
         self.sums = defaultdict(Counter)
         """Amounts of payments."""
         self.covered = Counter()
@@ -106,6 +102,7 @@ class Books:
         if any(kind in {"payment", "customer"} for kind, _ in touched):
             yield from self._ledger()
         yield from self._problems
+        yield from self.stock.problems
         yield from self.shop.problems
         yield from self.shop.provider.problems
 
@@ -162,21 +159,9 @@ class Books:
         self._touched.add(("order", event.order_id))
 
     def _enter_pieces(self, event):
-        sku = getattr(event, "sku", None)
-        match event:
-            case stock.StockReceived() | stock.StockReturned():
-                self.pieces[sku]["on_hand"] += event.quantity
-            case stock.StockAdjusted():
-                self.pieces[sku]["on_hand"] += event.delta
-            case stock.StockReserved():
-                self.promised[sku][event.order_id] += event.quantity
-            case stock.StockReleased() | stock.ReservationLost():
-                self.promised[sku][event.order_id] -= event.quantity
-            case stock.StockShipped():
-                self.promised[sku][event.order_id] -= event.quantity
-                self.pieces[sku]["on_hand"] -= event.quantity
-            case _:
-                return
+        sku = self.stock.enter(event)
+        if sku is None:
+            return
         self._touched.add(("stock", sku))
         if getattr(event, "order_id", None) is not None:
             self._touched.add(("order", event.order_id))
@@ -220,11 +205,15 @@ class Books:
             yield f"{order_id} is held for {self.holds[order_id]}, {self.lost[order_id]} lost: {order}"
         if self.lost[order_id] and "stock" not in self.holds[order_id]:
             yield f"{order_id} has lost {self.lost[order_id]}, and is held for {self.holds[order_id]}"
-        if order.status is Status.CONFIRMED and self._promised_to(order_id) != self._wanted(order_id):
-            yield f"{order_id} is confirmed, and {self._promised_to(order_id)} are reserved for it"
+        waits = self.stock.waited_for_by(order_id)
+        if order.status is Status.CONFIRMED and self._kept_for(order_id) != self._wanted(order_id):
+            yield f"{order_id} is confirmed, and {self._kept_for(order_id)} are reserved, {waits} of it to come"
+        if order.status is Status.CONFIRMED and waits and "stock" not in self.holds[order_id]:
+            yield f"{order_id} waits for {waits}, and is held for {self.holds[order_id]}"
 
-    def _promised_to(self, order_id):
-        return {sku: units[order_id] for sku, units in self.promised.items() if units[order_id]}
+    def _kept_for(self, order_id):
+        """What is reserved for an order, and what it waits for."""
+        return {**(Counter(self.stock.promised_to(order_id)) + Counter(self.stock.waited_for_by(order_id)))}
 
     def _wanted(self, order_id):
         """What is to be reserved for a confirmed order."""
@@ -232,23 +221,12 @@ class Books:
         return {sku: units for sku in skus if (units := self._demanded(order_id, sku))}
 
     def _stock(self, sku):
-        on_hand, promised = self.pieces[sku]["on_hand"], self.promised[sku]
-        reserved = sum(promised.values())
-        state, row = self.shop.now(STOCK, sku), self.rows[stock_level.name][(sku,)]
-        if (on_hand, reserved) != (state.on_hand, state.reserved):
-            yield f"{sku}: {on_hand} on hand and {reserved} reserved, and its state says {state}"
-        if (on_hand, reserved, on_hand - reserved) != (row.on_hand, row.reserved, row.available):
-            yield f"{sku}: {on_hand} on hand and {reserved} reserved, and its view says {row}"
-        if not 0 <= reserved <= on_hand:
-            yield f"{sku}: {reserved} reserved of {on_hand}"
-        shown = {
-            key[1]: row.quantity for key, row in self.rows[stock_reservations.name].items() if key[0] == sku
-        }
-        if shown != {order_id: units for order_id, units in promised.items() if units}:
-            yield f"{sku}: {promised} are reserved, and the view says {shown}"
-        for order_id, units in promised.items():
-            if not 0 <= units <= self._demanded(order_id, sku):
-                yield f"{sku}: {units} reserved for {order_id}"
+        yield from self.stock.of_sku(sku)
+        promised, waiting = self.stock.promised[sku], self.stock.waiting[sku]
+        for order_id in {*promised, *waiting}:
+            units, waits = promised[order_id], waiting[order_id]
+            if min(units, waits) < 0 or units + waits > self._demanded(order_id, sku):
+                yield f"{sku}: {units} reserved for {order_id}, which waits for {waits}"
 
     def _demanded(self, order_id, sku):
         lines = self.orders[order_id].lines
@@ -325,9 +303,11 @@ class Books:
 
     def _order_at_rest(self, order_id):
         order, payment = self.shop.now(ORDER, order_id), self.shop.now(PAYMENT, payment_of(order_id))
-        promised = self._promised_to(order_id)
-        if promised != (self._wanted(order_id) if order.status is Status.CONFIRMED else {}):
-            yield f"{order_id} is {order.status}, and {promised} are reserved for it"
+        kept, waits = self._kept_for(order_id), self.stock.waited_for_by(order_id)
+        if kept != (self._wanted(order_id) if order.status is Status.CONFIRMED else {}):
+            yield f"{order_id} is {order.status}, and {kept} are reserved for it"
+        if order.status is Status.CONFIRMED and waits != {**order.backordered}:
+            yield f"{order_id} waits for {waits}, and says {order.backordered}"
         is_off = order.status in {Status.CANCELLED, Status.REJECTED}
         if order_id in self.prices.redemptions and is_off == (order_id in self.prices.used):
             yield f"{order_id} is {order.status}, and its coupon is {'used' if is_off else 'released'}"

@@ -8,6 +8,7 @@ from commands.cart import checking_out, filling
 from commands.pricing import prices, promotions
 from domain.cart.cart import CART
 from domain.cart.cart import Status as CartStatus
+from domain.inventory.locations import MAIN
 from domain.ordering.order import ORDER, Status
 from domain.payments.payment import PAYMENT
 from tests.simulation.shop import Shop
@@ -16,6 +17,8 @@ from tests.simulation.shop_prices import SHIPPING
 from tests.simulation.shop_provider import MOODS
 
 SKUS = ("A", "B")
+DEPOT = "depot"
+PLACES = st.sampled_from((MAIN, MAIN, DEPOT))
 BUYERS = ("c1", "c2", "g1", "g2")
 """Two customers, and two guests."""
 PRICES = ("0.01", "1", "2.55", "0.0275", "19.99")
@@ -54,14 +57,17 @@ class Shopping(RuleBasedStateMachine):
         seed=st.integers(0, 2**32),
         rate=st.none() | st.sampled_from(RATES),
         part=st.none() | PARTS,
+        depot=st.sampled_from((None, "first", "last", "closed")),
+        limit=st.none() | st.integers(1, 4),
         sold=st.lists(SALES, min_size=1, max_size=4),
     )
-    def open_shop(self, seed, rate, part, sold):
+    def open_shop(self, seed, rate, part, depot, limit, sold):
         """Some have bought, and some of what they bought is on its way: most rules are about what there is."""
         self.shop = Shop(seed)
         self.books = Books(self.shop)
         self.carts, self.orders, self.payments, self.holds, self.sales = [], [], [], [], []
         self._offer()
+        self._provide(depot, limit)
         if rate is not None:
             self.tax(rate)
         if part is not None:
@@ -81,6 +87,17 @@ class Shopping(RuleBasedStateMachine):
         if any(is_shipped for *_, is_shipped in sold):
             self.go_on(acts=200, mood="obliging")
 
+    def _provide(self, depot, limit):
+        """There are two locations, or orders may wait for pieces, or not."""
+        if depot is not None:
+            priority = 0 if depot == "first" else 9
+            self.shop.ask(inventory.set_location, DEPOT, priority=priority, is_open=True)
+            for sku in SKUS:
+                self.shop.ask(inventory.receive_stock, sku, quantity=2, location_id=DEPOT)
+            self.shop.ask(inventory.set_location, DEPOT, priority=priority, is_open=depot != "closed")
+        for sku in SKUS if limit is not None else ():
+            self.shop.ask(inventory.set_backorder_policy, sku, limit=limit)
+
     def _offer(self):
         """There is stock, at list prices of the catalogue, and there are coupons; a price list is empty as yet."""
         for sku, price, stocked in (("A", "2.55", True), ("B", "1", True), (SHIPPING, "4.95", False)):
@@ -97,12 +114,22 @@ class Shopping(RuleBasedStateMachine):
 
     # Staff.
 
-    @rule(sku=st.sampled_from(SKUS), quantity=FEW, removed=st.booleans())
-    def move_stock(self, sku, quantity, removed):
+    @rule(sku=st.sampled_from(SKUS), quantity=FEW, removed=st.booleans(), location_id=PLACES)
+    def move_stock(self, sku, quantity, removed, location_id):
         if removed:
-            self.shop.ask(inventory.adjust_stock, sku, delta=-quantity, reason="damage")
+            corrected = {"delta": -quantity, "reason": "damage", "location_id": location_id}
+            self.shop.ask(inventory.adjust_stock, sku, **corrected)
         else:
-            self.shop.ask(inventory.receive_stock, sku, quantity=quantity)
+            self.shop.ask(inventory.receive_stock, sku, quantity=quantity, location_id=location_id)
+
+    @rule(location_id=PLACES, priority=st.integers(0, 9), is_open=st.sampled_from((True, True, False)))
+    def set_location(self, location_id, priority, is_open):
+        self.shop.ask(inventory.set_location, location_id, priority=priority, is_open=is_open)
+
+    @rule(sku=st.sampled_from(SKUS), limit=st.integers(0, 4))
+    def let_wait(self, sku, limit):
+        """So many pieces may be sold that are not there."""
+        self.shop.ask(inventory.set_backorder_policy, sku, limit=limit)
 
     @rule(
         sku=st.sampled_from((*SKUS, SHIPPING)),
@@ -159,13 +186,13 @@ class Shopping(RuleBasedStateMachine):
             for order_id in chosen(self.orders, some, self._waits):
                 self.shop.ask(ordering.hold_order, order_id, reason=reason)
 
-    @rule(some=SOME, quantity=FEW)
-    def write_off(self, some, quantity):
+    @rule(some=SOME, quantity=FEW, location_id=PLACES)
+    def write_off(self, some, quantity, location_id):
         """Pieces are gone that were reserved."""
         for order_id in chosen(self.orders, some, self._can_lose):
             sku = self.shop.now(ORDER, order_id).skus[0].sku
             loss = {"quantity": quantity, "reason": "damage", "order_ids": [order_id]}
-            self.shop.ask(inventory.record_stock_loss, sku, **loss)
+            self.shop.ask(inventory.record_stock_loss, sku, **loss, location_id=location_id)
 
     def _waits(self, order_id):
         return self.shop.now(ORDER, order_id).status in {Status.PLACED, Status.CONFIRMED}

@@ -11,9 +11,11 @@ from msgspec.structs import replace
 from commands import coupons
 from commands.cart import checking_out
 from commands.gateways.gateway import Gateway
-from commands.processes import fulfilment
+from commands.processes import fulfilment, reserving
 from domain.cart import cart_merging
+from domain.inventory import locations as locating
 from domain.inventory import stock_item
+from domain.inventory.stock_item import StockItem
 from domain.ordering import holding
 from domain.ordering import order as ordering
 from domain.payments import capturing, ending, store_credit
@@ -117,6 +119,34 @@ def forget_the_next_expiry(monkeypatch):
     monkeypatch.setattr(store_credit, "_is_unscheduled", lambda *_, **__: False)
 
 
+def say_nothing_of_where_pieces_leave(monkeypatch):
+    def given_back(*given, leave=False, **named):
+        yield from true_given_back(*given, **named)
+
+    true_given_back = stock_item._given_back
+    monkeypatch.setattr(stock_item, "_given_back", given_back)
+
+
+def serve_nobody_who_waits(monkeypatch):
+    monkeypatch.setattr(stock_item, "_allocated", lambda _item, events, **_: [*events])
+
+
+def let_one_piece_more_be_waited_for(monkeypatch):
+    def orderable(item, locations):
+        return true_orderable(item, locations) + 1
+
+    true_orderable = StockItem.orderable
+    monkeypatch.setattr(StockItem, "orderable", orderable)
+
+
+def plan_over_closed_locations(monkeypatch):
+    monkeypatch.setattr(reserving, "open_locations", locating._known)
+
+
+def forget_that_it_was_waited_for(monkeypatch):
+    monkeypatch.setattr(holding, "fill_backorder", lambda _order, **_: [])
+
+
 @pytest.mark.parametrize(
     "plant",
     [
@@ -133,6 +163,11 @@ def forget_the_next_expiry(monkeypatch):
         round_discounts_up,
         count_refunds_by_hand_twice,
         forget_the_next_expiry,
+        say_nothing_of_where_pieces_leave,
+        serve_nobody_who_waits,
+        let_one_piece_more_be_waited_for,
+        plan_over_closed_locations,
+        forget_that_it_was_waited_for,
     ],
 )
 def test_a_planted_defect_is_found(plant, monkeypatch):
