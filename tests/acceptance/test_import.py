@@ -87,6 +87,7 @@ def test_nobody_is_behind_afterwards(imported):
             "listing_search",
             "listing_summary",
             "located_stock",
+            "mail_details",
             "order_activity",
             "order_contact",
             "order_details",

@@ -20,7 +20,7 @@ from tests.catalogue_examples import (
     listing_created,
     variant_added,
 )
-from tests.commands import payment_requests, shipping_requests
+from tests.commands import mail_requests, payment_requests, shipping_requests
 from tests.commands.conftest import opened
 from tests.customer_examples import customer_registered
 from tests.examples import confirmed, placed, product_created, shipped, stock_received, stock_reserved
@@ -183,6 +183,7 @@ async def every_example_is_accepted(shop, document):
         credit_issued(customer_id="17850"),
         credit_issued(customer_id="17851"),
         credit_held(customer_id="17851", order_id="shipped"),
+        *mail_requests.FACTS,
         *shipping_requests.FACTS,
         *(each for each in payment_requests.FACTS if getattr(each, "payment_id", "") in PAYMENTS.values()),
     )
@@ -201,7 +202,8 @@ async def every_example_is_accepted(shop, document):
         address = path.replace("{sku}", "85123A").replace("{order_id}", TARGETS.get(path, ""))
         address = address.replace("{location_id}", "north").replace("{channel}", "web")
         address = address.replace("{jurisdiction}", "GB").replace("{customer_id}", TARGETS.get(path, "known"))
-        for name, known in (("{promotion_id}", "old"), ("{code}", "known"), ("{redemption_id}", "r-1")):
+        of_prices = {"{promotion_id}": "old", "{code}": "known", "{redemption_id}": "r-1"}
+        for name, known in {**of_prices, "{mail_id}": "m-1"}.items():
             address = address.replace(name, known)
         address = address.replace("{cart_id}", TARGETS.get(path, "filled"))
         address = address.replace("{payment_id}", TARGETS.get(path, ""))

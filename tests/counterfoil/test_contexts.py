@@ -51,6 +51,7 @@ def test_an_aggregate_that_is_shown_by_id_has_the_address_of_its_resource():
         "stock": "/v1/stock/",
         "product": "/v1/products/",
         "shipment": "/v1/shipments/",
+        "mail": "/v1/mails/",
         "payment": "/v1/payments/",
         "store_credit": "/v1/store-credits/",
         "customer": "/v1/customers/",

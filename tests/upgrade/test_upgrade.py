@@ -38,6 +38,7 @@ from projections.inventory.views import (
     stock_locations,
     stock_reservations,
 )
+from projections.mail.views import mail_details
 from projections.ordering.views import order_activity, order_contact, order_history
 from runtime.settings import Settings
 from runtime.version import version as version_of_this
@@ -63,6 +64,7 @@ ADDED = {
             order_contact,
             order_history,
             located_stock,
+            mail_details,
             stock_backorders,
             stock_locations,
             stock_reservations,

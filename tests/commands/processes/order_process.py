@@ -314,7 +314,7 @@ again. One that is only placed is not held after a day without an answer, but ca
 as the provider is silent, and what turns out to be held is voided ([ADR 93](adr/0093-stock-before-money.md)). The rows
 of mails are about neither payment nor stock: they are of the process `order-mails` and of the sender, which
 `counterfoil_gateway_calls{gateway="mail"}` counts; a mail that cannot be made is [parked](runbooks/parked-key.md) until
-somebody retries it ([mail](mail.md#delivery)).
+somebody retries it ([mail](mail.md#delivery)). One that failed is sent once more by a [copy](contexts/mail.md#copies).
 
 A warehouse has `COUNTERFOIL_DISPATCH_AFTER_S` (three days) from when an order is confirmed, or the last of its holds
 lifted. `GET /v1/order-history?fulfilment=overdue` lists those that should have left; `COUNTERFOIL_MAIL_WAREHOUSE` is
