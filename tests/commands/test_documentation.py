@@ -140,6 +140,8 @@ TARGETS = {
     "/v1/orders/{order_id}/hold-liftings": "cash",
 }
 
+NAMED = {"{promotion_id}": "old", "{code}": "known", "{redemption_id}": "r-1", "{mail_id}": "m-1"}
+
 PAID_LATER = {"/v1/manual-payments": "cash", "/v1/store-credits/{customer_id}/holds": "credit"}
 
 
@@ -202,8 +204,7 @@ async def every_example_is_accepted(shop, document):
         address = path.replace("{sku}", "85123A").replace("{order_id}", TARGETS.get(path, ""))
         address = address.replace("{location_id}", "north").replace("{channel}", "web")
         address = address.replace("{jurisdiction}", "GB").replace("{customer_id}", TARGETS.get(path, "known"))
-        of_prices = {"{promotion_id}": "old", "{code}": "known", "{redemption_id}": "r-1"}
-        for name, known in {**of_prices, "{mail_id}": "m-1"}.items():
+        for name, known in NAMED.items():
             address = address.replace(name, known)
         address = address.replace("{cart_id}", TARGETS.get(path, "filled"))
         address = address.replace("{payment_id}", TARGETS.get(path, ""))
