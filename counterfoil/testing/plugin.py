@@ -36,7 +36,12 @@ MEMORY: Final = Path("/dev/shm")  # nosec B108  # noqa: S108 - directories in it
 MEMORY_FREE_MIN: Final = 4 * 1024**3
 """Bytes: three runs in parallel, each with a log of Postgres that grows to 1 GiB before it is cut."""
 
-THROW_AWAY: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+THROW_AWAY: Final = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "400",  # of all applications that tests of one run share, and of those of one test
+}
 """Only for databases that live for one test: what tests on them ask is never whether the disk was reached."""
 
 STARTED: Final = pytest.StashKey[list[ServerVersion]]()
