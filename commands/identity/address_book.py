@@ -16,12 +16,10 @@ from commands.identity.vault import KeptAddress, Vault
 from commands.keys_on_demand import Keys
 from commands.recipients import Recipient, Recipients, RecipientsUnreachable, Unwanted
 from domain.mail.events import MailRequested
-from domain.mail.templates import RESET_PASSWORD, VERIFY_ADDRESS
+from domain.mail.templates import WITH_SECRETS
 from runtime import database
 from runtime.problems import ProblemError
 from runtime.settings import Settings
-
-_LINKS = frozenset((VERIFY_ADDRESS.name, RESET_PASSWORD.name))
 
 
 class AddressBook:
@@ -36,7 +34,7 @@ class AddressBook:
     async def find(self, mail: MailRequested) -> Recipient | Unwanted:
         """See `Recipients`. A mail with a link has the link's id, and says of others whose account they are about."""
         try:
-            return await (self._of_link(mail) if mail.template in _LINKS else self._of_account(mail))
+            return await (self._of_link(mail) if mail.template in WITH_SECRETS else self._of_account(mail))
         except ProblemError as problem:
             raise RecipientsUnreachable(problem.type.slug) from None
 

@@ -4,7 +4,6 @@ The warehouse is written to about an order that should have left. Mails to buyer
 for, so no consent to marketing is needed, and none is looked for. Runs only where a mail server is configured.
 """
 
-import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -14,7 +13,7 @@ from commands.processes.process import Process, Streams
 from domain.event import Event
 from domain.ids import OrderId
 from domain.mail.events import MailId
-from domain.mail.mail import MAIL, request_mail
+from domain.mail.mail import MAIL, id_about, request_mail
 from domain.mail.templates import (
     DISPATCH_OVERDUE,
     ORDER_CONFIRMED,
@@ -49,7 +48,6 @@ UNPAID: Final = frozenset((Status.PLACED, Status.CONFIRMED))
 WAREHOUSE: Final = "warehouse"
 """The recipient of mails to the warehouse, whose address is a setting."""
 
-_DIGEST_CHARACTERS: Final = 32
 _NOT_IN_STOCK: Final = "not all of it is in stock"
 _UNDECIDED: Final = "we could not decide about it in time"
 _OFF: Final = "it could not be completed"
@@ -69,12 +67,6 @@ _UNPAID_ENDS: Final[dict[CancellationReason, str]] = {
 E = TypeVar("E", OrderPlaced, OrderConfirmed, OrderRejected, OrderCancelled, PaymentNeeded)
 
 
-def _mail_id(*about: str) -> MailId:
-    """The id of the one mail about something."""
-    digest = hashlib.sha256("\0".join(about).encode()).hexdigest()
-    return MailId(f"order-{digest[:_DIGEST_CHARACTERS]}")
-
-
 def _mail(
     trigger: type[E],
     template: Template,
@@ -86,7 +78,7 @@ def _mail(
     """Declare that an event about an order is followed by one mail for each thing that it is `about`."""
 
     def streams(event: E) -> Streams:
-        return [(ORDER, event.order_id), (MAIL, _mail_id(template.name, *about(event)))]
+        return [(ORDER, event.order_id), (MAIL, id_about("order", template.name, *about(event)))]
 
     def write(event: E, view: DecisionView, now: datetime) -> Decision:
         order_id = OrderId(event.order_id)
@@ -96,7 +88,7 @@ def _mail(
         if not wanted(event, order):
             return Decision()
         assert order.customer_id is not None, "an order with contact data has a customer"
-        mail_id = _mail_id(template.name, *about(event))
+        mail_id = id_about("order", template.name, *about(event))
         filled = {"order": order_id, **parameters(event)}
         return Decision(_requested(view, template, mail_id, to=order.customer_id, parameters=filled, now=now))
 
@@ -171,4 +163,4 @@ def remind(event: DispatchOverdue, view: DecisionView, now: datetime) -> Decisio
 
 def _reminders(event: DispatchOverdue) -> tuple[MailId, MailId]:
     about = (event.order_id, str(event.reminder))
-    return _mail_id(DISPATCH_OVERDUE.name, *about), _mail_id(ORDER_DELAYED.name, *about)
+    return id_about("order", DISPATCH_OVERDUE.name, *about), id_about("order", ORDER_DELAYED.name, *about)

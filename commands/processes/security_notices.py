@@ -1,6 +1,5 @@
 """Security notices: mails about events of an account. Runs only where a mail server is configured."""
 
-import hashlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final, TypeVar
@@ -15,8 +14,7 @@ from domain.identity.events import (
     PasswordReset,
     RefreshReuseDetected,
 )
-from domain.mail.events import MailId
-from domain.mail.mail import MAIL, request_mail
+from domain.mail.mail import MAIL, id_about, request_mail
 from domain.mail.templates import (
     ACCOUNT_LOCKED,
     IDENTITY_LINKED,
@@ -30,14 +28,6 @@ from event_store.consumers.starting import HEAD
 SECURITY_NOTICES: Final = Process("security-notices", writes=(MAIL,), start=HEAD, gateway="mail")
 
 E = TypeVar("E", PasswordChanged, PasswordReset, RefreshReuseDetected, ExternalIdentityLinked, AccountLocked)
-
-_DIGEST_CHARACTERS: Final = 32
-
-
-def _mail_id(*about: str) -> MailId:
-    """The id of the one mail about something."""
-    digest = hashlib.sha256("\0".join(about).encode()).hexdigest()
-    return MailId(f"notice-{digest[:_DIGEST_CHARACTERS]}")
 
 
 def _written(at: Moment) -> str:
@@ -53,10 +43,10 @@ def _notice(
     """Declare that an event is followed by one mail."""
 
     def mail(event: E) -> Streams:
-        return [(MAIL, _mail_id(template.name, *about(event)))]
+        return [(MAIL, id_about("notice", template.name, *about(event)))]
 
     def notify(event: E, view: DecisionView, now: datetime) -> Decision:
-        mail_id = _mail_id(template.name, *about(event))
+        mail_id = id_about("notice", template.name, *about(event))
         requested: list[Event] = request_mail(
             view.current(MAIL, mail_id),
             template,

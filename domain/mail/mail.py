@@ -34,12 +34,11 @@ from domain.mail.events import (
     MailUnconfirmed,
     MessageId,
 )
-from domain.mail.templates import TEMPLATES, Template
+from domain.mail.templates import WITH_SECRETS, Template
 from domain.moment import in_utc
 from domain.rejection import Conflict, Unknown
 
 _DIGEST_CHARACTERS: Final = 32
-_WITH_LINKS: Final = frozenset(each.name for each in TEMPLATES if each.secrets)
 
 
 class Status(StrEnum):
@@ -141,6 +140,12 @@ MAIL: Final[Aggregate[Mail]] = Aggregate(
 """Not cached: each stream has two events, one of a command and one of the sender."""
 
 
+def id_about(kind: str, *about: str) -> MailId:
+    """The id of the one mail of its kind about something."""
+    digest = hashlib.sha256("\0".join(about).encode()).hexdigest()
+    return MailId(f"{kind}-{digest[:_DIGEST_CHARACTERS]}")
+
+
 def request_mail(
     mail: Mail | None,
     template: Template,
@@ -173,8 +178,7 @@ def request_mail(
 
 def copy_id(mail_id: MailId) -> MailId:
     """The id of the one copy of a mail; a copy can be copied again."""
-    digest = hashlib.sha256(mail_id.encode()).hexdigest()
-    return MailId(f"copy-{digest[:_DIGEST_CHARACTERS]}")
+    return id_about("copy", mail_id)
 
 
 def request_copy(mail: Mail | None, copy: Mail | None, *, mail_id: MailId, now: datetime) -> list[Event]:
@@ -187,7 +191,7 @@ def request_copy(mail: Mail | None, copy: Mail | None, *, mail_id: MailId, now: 
     """
     if mail is None:
         raise MailUnknown(mail_id=mail_id)
-    if mail.template in _WITH_LINKS:
+    if mail.template in WITH_SECRETS:
         raise MailHasLink(mail_id=mail_id, template=mail.template)
     if mail.status is Status.REQUESTED:
         raise MailUnanswered(mail_id=mail_id)

@@ -71,3 +71,6 @@ TEMPLATES: Final = (
     DISPATCH_OVERDUE,
 )
 """All of them."""
+
+WITH_SECRETS: Final = frozenset(each.name for each in TEMPLATES if each.secrets)
+"""The names of those with a link of their own, whose token is nobody's but its reader's."""
