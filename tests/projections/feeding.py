@@ -20,6 +20,7 @@ from domain.identity.account import ACCOUNT
 from domain.ids import AccountId, CartId, CustomerId, KeyedHash, OrderId, PaymentId, Sku
 from domain.inventory.locations import ALL, LOCATIONS
 from domain.inventory.stock_item import STOCK
+from domain.mail.mail import MAIL
 from domain.ordering.events import Contact
 from domain.ordering.order import ORDER
 from domain.ordering.purchase import PURCHASE
@@ -143,7 +144,7 @@ def history(seed: int, *, steps: int = 150) -> list[tuple[str, Event]]:
         *_known(),
         *_listed(),
         *_priced(),
-        *((f"mail-{event.mail_id}", event) for event in mail_requests.FACTS),
+        *((MAIL.stream(event.mail_id), event) for event in mail_requests.FACTS),
         *_paid(),
         *((recorded.stream, recorded.event) for recorded in shop.log),
     ]

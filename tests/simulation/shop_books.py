@@ -205,15 +205,11 @@ class Books:
             yield f"{order_id} is held for {self.holds[order_id]}, {self.lost[order_id]} lost: {order}"
         if self.lost[order_id] and "stock" not in self.holds[order_id]:
             yield f"{order_id} has lost {self.lost[order_id]}, and is held for {self.holds[order_id]}"
-        waits = self.stock.waited_for_by(order_id)
-        if order.status is Status.CONFIRMED and self._kept_for(order_id) != self._wanted(order_id):
-            yield f"{order_id} is confirmed, and {self._kept_for(order_id)} are reserved, {waits} of it to come"
+        kept, waits = self.stock.kept_for(order_id), self.stock.waited_for_by(order_id)
+        if order.status is Status.CONFIRMED and kept != self._wanted(order_id):
+            yield f"{order_id} is confirmed, and {kept} are reserved, {waits} of it to come"
         if order.status is Status.CONFIRMED and waits and "stock" not in self.holds[order_id]:
             yield f"{order_id} waits for {waits}, and is held for {self.holds[order_id]}"
-
-    def _kept_for(self, order_id):
-        """What is reserved for an order, and what it waits for."""
-        return {**(Counter(self.stock.promised_to(order_id)) + Counter(self.stock.waited_for_by(order_id)))}
 
     def _wanted(self, order_id):
         """What is to be reserved for a confirmed order."""
@@ -303,7 +299,7 @@ class Books:
 
     def _order_at_rest(self, order_id):
         order, payment = self.shop.now(ORDER, order_id), self.shop.now(PAYMENT, payment_of(order_id))
-        kept, waits = self._kept_for(order_id), self.stock.waited_for_by(order_id)
+        kept, waits = self.stock.kept_for(order_id), self.stock.waited_for_by(order_id)
         if kept != (self._wanted(order_id) if order.status is Status.CONFIRMED else {}):
             yield f"{order_id} is {order.status}, and {kept} are reserved for it"
         if order.status is Status.CONFIRMED and waits != {**order.backordered}:

@@ -28,8 +28,10 @@ class Stock:
         """Pieces that are reserved for orders, by SKU."""
         self.waiting = defaultdict(Counter)
         """Pieces that orders wait for, by SKU."""
-        self.placed = defaultdict(Counter)
-        """Pieces on hand (+) and reserved (-) that do not lie at the main location, by SKU and location."""
+        self.elsewhere = defaultdict(Counter)
+        """Pieces on hand that do not lie at the main location, by SKU and location."""
+        self.promised_elsewhere = defaultdict(lambda: defaultdict(Counter))
+        """Those of them that are reserved for orders."""
         self.problems = []
         self._limits = Counter()
         self._closed = set()
@@ -58,8 +60,8 @@ class Stock:
                     self.problems.append(
                         f"{sku}: {event.reserved} reserved at {event.location_id}, which is closed"
                     )
-                self.placed[sku][event.location_id, "on_hand"] += event.on_hand
-                self.placed[sku][event.location_id, event.order_id] += event.reserved
+                self.elsewhere[sku][event.location_id] += event.on_hand
+                self.promised_elsewhere[sku][event.location_id][event.order_id] += event.reserved
             case stock.LocationSet():
                 self._unserved |= {*self.on_hand}
                 (self._closed.discard if event.is_open else self._closed.add)(event.location_id)
@@ -85,13 +87,15 @@ class Stock:
                 return None
         return sku
 
-    def promised_to(self, order_id):
-        """What is reserved for an order, by SKU."""
-        return {sku: units[order_id] for sku, units in self.promised.items() if units[order_id]}
+    def kept_for(self, order_id):
+        """What is reserved for an order or to come, by SKU."""
+        skus = {*self.promised, *self.waiting}
+        units = {sku: self.promised[sku][order_id] + self.waiting[sku][order_id] for sku in skus}
+        return _not_none(units)
 
     def waited_for_by(self, order_id):
         """What an order waits for, by SKU."""
-        return {sku: units[order_id] for sku, units in self.waiting.items() if units[order_id]}
+        return _not_none({sku: units[order_id] for sku, units in self.waiting.items()})
 
     def of_sku(self, sku):
         """What is wrong with the pieces of an SKU."""
@@ -106,9 +110,9 @@ class Stock:
             yield f"{sku}: {reserved} reserved of {on_hand}"
         yield from self._shown(sku, stock_reservations, promised)
         yield from self._shown(sku, stock_backorders, self.waiting[sku])
-        if {each.order_id: each.quantity for each in state.backorders} != _more_than_none(self.waiting[sku]):
+        if {each.order_id: each.quantity for each in state.backorders} != _not_none(self.waiting[sku]):
             yield f"{sku}: {self.waiting[sku]} are waited for, and its state says {state}"
-        for location_id in {MAIN, *(location_id for location_id, _ in self.placed[sku])}:
+        for location_id in {MAIN, *self.elsewhere[sku]}:
             yield from self._at(sku, location_id, state)
         available = state.available_at(open_locations(self.shop.now(LOCATIONS, ALL)))
         if available > 0 and any(self.waiting[sku].values()) and sku not in self._unserved:
@@ -116,7 +120,7 @@ class Stock:
 
     def _shown(self, sku, view, units):
         shown = {key[1]: row.quantity for key, row in self.rows[view.name].items() if key[0] == sku}
-        if shown != _more_than_none(units):
+        if shown != _not_none(units):
             yield f"{sku}: {units}, and {view.name} shows {shown}"
 
     def _at(self, sku, location_id, state):
@@ -134,19 +138,14 @@ class Stock:
 
     def _there(self, sku, location_id):
         """Pieces on hand at a location, and those that are reserved there, by order."""
-        placed = self.placed[sku]
+        on_hand, reserved = self.elsewhere[sku], self.promised_elsewhere[sku]
         if location_id != MAIN:
-            of_orders = {
-                who: n for (where, who), n in placed.items() if where == location_id and who != "on_hand"
-            }
-            return placed[location_id, "on_hand"], of_orders
-        elsewhere = sum(n for (_, who), n in placed.items() if who == "on_hand")
+            return on_hand[location_id], reserved[location_id]
         of_orders = Counter(self.promised[sku])
-        for (_, who), n in placed.items():
-            if who != "on_hand":
-                of_orders[who] -= n
-        return self.on_hand[sku] - elsewhere, of_orders
+        for each in reserved.values():
+            of_orders.subtract(each)
+        return self.on_hand[sku] - sum(on_hand.values()), of_orders
 
 
-def _more_than_none(units):
-    return {order_id: n for order_id, n in units.items() if n}
+def _not_none(units):
+    return {key: n for key, n in units.items() if n}
