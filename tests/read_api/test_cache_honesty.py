@@ -67,10 +67,14 @@ async def _until(client, total):
 
 
 async def _until_put_back(client_of_redis, key, read):
-    """All that is read until a document is put back behind an answer, which a busy machine may leave out."""
+    """All that is read until a document is put back behind an answer, which a busy machine may leave out.
+
+    A read that the client-side cache answers waits for nothing, so it alone would keep announcements out for ever.
+    """
     async with asyncio.timeout(PATIENCE_S):
         found = {await read()}
         while not client_of_redis.exists(key):
+            await asyncio.sleep(0.001)
             found.add(await read())
     return found
 
