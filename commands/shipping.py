@@ -15,11 +15,12 @@ from domain.event import Event
 from domain.ids import OrderId
 from domain.inventory.stock_refusals import InsufficientStock
 from domain.ordering import order as orders
-from domain.ordering.order import ORDER, OrderUnknown
+from domain.ordering.order import ORDER, Order, OrderUnknown
 from domain.shipping import shipment as shipments
 from domain.shipping.events import CarrierNumber, LossReason, Remedy
 from domain.shipping.shipment import (
     SHIPMENT,
+    LabelNotAwaited,
     NothingToSend,
     NotLost,
     NotShipped,
@@ -30,13 +31,24 @@ from domain.shipping.shipment import (
 
 router = command_router("shipping")
 
-CLAIM_PATTERN: Final = r"^[!-~]{1,64}$"
+NUMBER_PATTERN: Final = r"^[!-~]{1,64}$"
 
 
 class RequestLabel(Payload):
     """Nothing needs to be said."""
 
     model_config = ConfigDict(json_schema_extra={"example": {}})
+
+
+class RecordManualLabel(Payload):
+    """The label that was bought by hand."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"tracking": "CF000000017GB"}})
+
+    tracking: Annotated[
+        CarrierNumber,
+        Field(pattern=NUMBER_PATTERN, description="The number by which the parcel is followed."),
+    ]
 
 
 class RecordLoss(Payload):
@@ -52,7 +64,7 @@ class RecordClaim(Payload):
 
     model_config = ConfigDict(json_schema_extra={"example": {"claim": "CL-000017"}})
 
-    claim: Annotated[CarrierNumber, Field(pattern=CLAIM_PATTERN, description="The carrier's number of it.")]
+    claim: Annotated[CarrierNumber, Field(pattern=NUMBER_PATTERN, description="The carrier's number of it.")]
 
 
 class SettleLoss(Payload):
@@ -73,11 +85,7 @@ async def request_label(order_id: OrderId, body: RequestLabel, caller: Caller) -
     """Have the carrier asked for a label: the first one, or another one after it refused."""
 
     def request(shipment: Shipment | None, view: DecisionView) -> list[Event]:
-        order = view.current(ORDER, order_id)
-        if order is None:
-            raise OrderUnknown(order_id=order_id)
-        if order.status is not orders.Status.SHIPPED:
-            raise NotShipped(order_id=order_id, status=order.status)
+        order = _shipped(order_id, view)
         return shipments.request_label(
             shipment,
             order_id=order_id,
@@ -87,6 +95,29 @@ async def request_label(order_id: OrderId, body: RequestLabel, caller: Caller) -
         )
 
     return await caller.execute(SHIPMENT, order_id, request)
+
+
+@command(
+    router,
+    "/orders/{order_id}/shipment/manual-label",
+    requires="shipments:label",
+    refusals=(OrderUnknown, NotShipped, NothingToSend, LabelNotAwaited),
+)
+async def record_manual_label(order_id: OrderId, body: RecordManualLabel, caller: Caller) -> Answer:
+    """Record a label that was bought by hand: the parcel is under way, and may be lost, as with any other."""
+
+    def record(shipment: Shipment | None, view: DecisionView) -> list[Event]:
+        order = _shipped(order_id, view)
+        return shipments.record_manual_label(
+            shipment,
+            order_id=order_id,
+            country=order.country,
+            contents=contents_of(order),
+            tracking=body.tracking,
+            now=caller.now,
+        )
+
+    return await caller.execute(SHIPMENT, order_id, record)
 
 
 @command(
@@ -138,3 +169,13 @@ async def settle_parcel_loss(order_id: OrderId, body: SettleLoss, caller: Caller
             shipment, view, order_id=order_id, remedy=body.remedy, now=caller.now
         ),
     )
+
+
+def _shipped(order_id: OrderId, view: DecisionView) -> Order:
+    """The order, which has left."""
+    order = view.current(ORDER, order_id)
+    if order is None:
+        raise OrderUnknown(order_id=order_id)
+    if order.status is not orders.Status.SHIPPED:
+        raise NotShipped(order_id=order_id, status=order.status)
+    return order

@@ -258,6 +258,7 @@ SHIPPING: Final = Context(
     problems=(
         shipment.NotShipped,
         shipment.NothingToSend,
+        shipment.LabelNotAwaited,
         shipment.NotUnderWay,
         shipment.NotLost,
         shipment.SettledOtherwise,

@@ -29,7 +29,7 @@ from domain.ordering.events import (
     PurchaseUnwound,
     ReleasedSku,
 )
-from domain.shipping.events import LossClaimed, LossSettled, ParcelLost
+from domain.shipping.events import Content, LossClaimed, LossSettled, ManualLabelRecorded, ParcelLost
 from tests.payment_examples import NOW, ORDER, TOTAL
 
 _OF: Final = {"order_id": OrderId(ORDER), "payment_id": PaymentId(ORDER)}
@@ -122,6 +122,17 @@ def location_set(**changes: Any) -> LocationSet:
     )
 
 
+def manual_label_recorded(**changes: Any) -> ManualLabelRecorded:
+    example = ManualLabelRecorded(
+        **_PARCEL,
+        country="United Kingdom",
+        contents=(Content(sku=Sku("85123A"), quantity=3),),
+        tracking="BY-HAND-17",
+        recorded_at=NOW,
+    )
+    return replace(example, **changes)
+
+
 def parcel_lost(**changes: Any) -> ParcelLost:
     return replace(ParcelLost(**_PARCEL, reason="carrier", lost_at=NOW), **changes)
 
@@ -152,6 +163,7 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
     purchase_begun(),
     payment_needed(),
     purchase_unwound(),
+    manual_label_recorded(),
     parcel_lost(),
     loss_claimed(),
     loss_settled(),

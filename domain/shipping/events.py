@@ -68,6 +68,18 @@ class LabelRefused(Event, frozen=True, kw_only=True):
     refused_at: Moment
 
 
+@event_type("shipping.manual_label_recorded.v1", partition=_order)
+class ManualLabelRecorded(Event, frozen=True, kw_only=True):
+    """Somebody bought the label without the product; `attempt` counts on from the labels that were requested."""
+
+    order_id: OrderId
+    attempt: int
+    country: Country
+    contents: tuple[Content, ...]
+    tracking: CarrierNumber
+    recorded_at: Moment
+
+
 @event_type("shipping.parcel_lost.v1", partition=_order)
 class ParcelLost(Event, frozen=True, kw_only=True):
     """Somebody says that the parcel with the label of this attempt does not arrive any more."""
@@ -90,7 +102,10 @@ class LossClaimed(Event, frozen=True, kw_only=True):
 
 @event_type("shipping.loss_settled.v1", partition=_order)
 class LossSettled(Event, frozen=True, kw_only=True):
-    """The buyer gets the money back, or other pieces in another parcel, whose label is requested in the same append."""
+    """The buyer gets the money back, or other pieces in another parcel.
+
+    The label of that parcel is requested in the same append, unless that of the lost one was bought by hand.
+    """
 
     order_id: OrderId
     attempt: int

@@ -6,9 +6,11 @@ requested ─┬─▶ labelled ─▶ lost ─▶ settled by a refund
     └───────────────────────┘ settled by a replacement
 
 Its id is that of its order. A request without an answer is no failure: whether the carrier sold a label is not known
-then, so nothing but an answer ends it. Asking again for what already holds decides nothing. Refusals:
+then, so nothing but an answer ends it. Where no label is requested, one that was bought by hand can be recorded: at
+first, after a refusal, and for what replaces a parcel whose label was bought so. Asking again for what already holds
+decides nothing. Refusals:
 
-Conflict  NotShipped, NothingToSend, NotUnderWay, NotLost, SettledOtherwise
+Conflict  NotShipped, NothingToSend, LabelNotAwaited, NotUnderWay, NotLost, SettledOtherwise
 """
 
 from collections.abc import Sequence
@@ -33,6 +35,7 @@ from domain.shipping.events import (
     LossClaimed,
     LossReason,
     LossSettled,
+    ManualLabelRecorded,
     ParcelLost,
     Remedy,
 )
@@ -56,7 +59,10 @@ class LostParcel(Struct, frozen=True, kw_only=True):
 
 
 class Shipment(Struct, frozen=True, kw_only=True):
-    """The newest attempt at a label, and what the carrier said to it; and the newest parcel that was `lost`."""
+    """The newest attempt at a label, and what the carrier said to it; and the newest parcel that was `lost`.
+
+    A `manual` label was bought by hand, and so will be those of what replaces its parcel.
+    """
 
     order_id: OrderId
     status: Status
@@ -65,6 +71,7 @@ class Shipment(Struct, frozen=True, kw_only=True):
     contents: tuple[Content, ...]
     label_id: str | None = None
     tracking: str | None = None
+    manual: bool = False
     lost: LostParcel | None = None
 
 
@@ -100,12 +107,36 @@ class NothingToSend(Conflict):
 
 
 @dataclass(kw_only=True, eq=False)
+class LabelNotAwaited(Conflict):
+    """There is a label, the carrier is asked for one, or nothing is sent."""
+
+    title = "No label of the order is waited for"
+    meaning = (
+        "A label that was bought by hand is recorded where the parcel has none and none is requested: a carrier "
+        "that is asked may sell one, too. `facts.status` says where the newest parcel of the order stands."
+    )
+    remedy = (
+        "Wait for the carrier where the label is requested: `GET /v1/shipments/{order_id}` shows its answer. "
+        "Settle the loss with a replacement where the parcel is lost."
+    )
+
+    order_id: OrderId
+    status: str
+
+    def __str__(self) -> str:
+        return f"The parcel of order '{self.order_id}' is {self.status}; no label is waited for."
+
+
+@dataclass(kw_only=True, eq=False)
 class NotUnderWay(Conflict):
     """No parcel has a label."""
 
     title = "No parcel of the order is under way"
-    meaning = "Only a parcel whose label was bought can be lost."
-    remedy = "`GET /v1/shipments/{order_id}` shows whether a label was requested, and bought."
+    meaning = "Only a parcel that has a label can be lost."
+    remedy = (
+        "`GET /v1/shipments/{order_id}` shows whether a label was requested, and bought. "
+        "`POST /v1/orders/{order_id}/shipment/manual-label` records one that was bought by hand."
+    )
 
     order_id: OrderId
 
@@ -155,6 +186,17 @@ def evolve(shipment: Shipment | None, event: Event) -> Shipment:
             contents=event.contents,
             lost=None if shipment is None else shipment.lost,
         )
+    if isinstance(event, ManualLabelRecorded):
+        return Shipment(
+            order_id=event.order_id,
+            status=Status.LABELLED,
+            attempt=event.attempt,
+            country=event.country,
+            contents=event.contents,
+            tracking=event.tracking,
+            manual=True,
+            lost=None if shipment is None else shipment.lost,
+        )
     assert shipment is not None, "an answer about a label that was never requested"
     match event:
         case LabelBought():
@@ -180,7 +222,15 @@ def _lost(lost: LostParcel | None, event: Event) -> LostParcel:
 SHIPMENT: Final[Aggregate[Shipment]] = Aggregate(
     "shipment",
     evolve,
-    (LabelRequested, LabelBought, LabelRefused, ParcelLost, LossClaimed, LossSettled),
+    (
+        LabelRequested,
+        LabelBought,
+        LabelRefused,
+        ManualLabelRecorded,
+        ParcelLost,
+        LossClaimed,
+        LossSettled,
+    ),
     cached=False,
 )
 """Not cached: the process that requests labels, the sender that buys them and callers write it."""
@@ -194,19 +244,19 @@ def request_label(
     contents: Sequence[Content],
     now: datetime,
 ) -> list[Event]:
-    """Have a label bought: the first one, or another one after a refusal.
+    """Have a label bought: the first one, another one after a refusal, or one for what replaces a lost parcel.
 
     Raises:
         NothingToSend: there is no parcel.
     """
     if not contents:
         raise NothingToSend(order_id=order_id)
-    if shipment is not None and shipment.status is not Status.REFUSED:
+    if not _needs_label(shipment):
         return []
     return [
         LabelRequested(
             order_id=order_id,
-            attempt=1 if shipment is None else shipment.attempt + 1,
+            attempt=_next_attempt(shipment),
             country=country,
             contents=tuple(contents),
             requested_at=in_utc(now),
@@ -238,15 +288,48 @@ def record_refusal(shipment: Shipment | None, *, attempt: int, reason: str, now:
     return [LabelRefused(order_id=shipment.order_id, attempt=attempt, reason=reason, refused_at=in_utc(now))]
 
 
+def record_manual_label(
+    shipment: Shipment | None,
+    *,
+    order_id: OrderId,
+    country: str,
+    contents: Sequence[Content],
+    tracking: str,
+    now: datetime,
+) -> list[Event]:
+    """Take down a label that was bought by hand; nothing if this one is the newest already.
+
+    Raises:
+        NothingToSend: there is no parcel.
+        LabelNotAwaited: there is another label, or the carrier may sell one, or the parcel is lost.
+    """
+    if not contents:
+        raise NothingToSend(order_id=order_id)
+    if shipment is not None and not _needs_label(shipment):
+        if shipment.manual and shipment.status is Status.LABELLED and shipment.tracking == tracking:
+            return []
+        raise LabelNotAwaited(order_id=order_id, status=shipment.status)
+    return [
+        ManualLabelRecorded(
+            order_id=order_id,
+            attempt=_next_attempt(shipment),
+            country=country,
+            contents=tuple(contents),
+            tracking=tracking,
+            recorded_at=in_utc(now),
+        )
+    ]
+
+
 def record_loss(
     shipment: Shipment | None, *, order_id: OrderId, reason: LossReason, now: datetime
 ) -> list[Event]:
     """Note that the parcel is lost; nothing if it is already.
 
     Raises:
-        NotUnderWay: no label was bought for it.
+        NotUnderWay: it has no label.
     """
-    if shipment is None or shipment.status not in {Status.LABELLED, Status.LOST}:
+    if shipment is None or _needs_label(shipment) or shipment.status is Status.REQUESTED:
         raise NotUnderWay(order_id=order_id)
     if shipment.status is Status.LOST:
         return []
@@ -270,7 +353,7 @@ def settle_loss(
 ) -> list[Event]:
     """Settle the loss, once; with a replacement a label is requested for the same contents.
 
-    Nothing if it is settled so.
+    None is requested where that of the lost parcel was bought by hand. Nothing if it is settled so.
 
     Raises:
         NotLost: no parcel was lost.
@@ -282,7 +365,7 @@ def settle_loss(
     if lost.remedy is not None:
         raise SettledOtherwise(order_id=order_id, settled_by=lost.remedy)
     settled = LossSettled(order_id=order_id, attempt=lost.attempt, remedy=remedy, settled_at=in_utc(now))
-    if remedy == "refund" or shipment is None:
+    if remedy == "refund" or shipment is None or shipment.manual:
         return [settled]
     return [
         settled,
@@ -294,6 +377,18 @@ def settle_loss(
             requested_at=in_utc(now),
         ),
     ]
+
+
+def _needs_label(shipment: Shipment | None) -> bool:
+    """Whether no parcel has a label, or may have one, of those that are to be sent."""
+    if shipment is None or shipment.status is Status.REFUSED:
+        return True
+    lost = shipment.lost
+    return shipment.status is Status.LOST and lost is not None and lost.remedy == "replacement"
+
+
+def _next_attempt(shipment: Shipment | None) -> int:
+    return 1 if shipment is None else shipment.attempt + 1
 
 
 def _known(shipment: Shipment | None, *, order_id: OrderId) -> LostParcel:

@@ -46,7 +46,14 @@ from domain.payments.events import (
     RefundReversed,
     RefundSucceeded,
 )
-from domain.shipping.events import LabelBought, LabelRefused, LossClaimed, LossSettled, ParcelLost
+from domain.shipping.events import (
+    LabelBought,
+    LabelRefused,
+    LossClaimed,
+    LossSettled,
+    ManualLabelRecorded,
+    ParcelLost,
+)
 from projections.measure import Measure
 from projections.ordering.views import (
     FulfilmentAxis,
@@ -129,6 +136,7 @@ _PAYMENT: Final[dict[type[Event], _Happened]] = {
 
 _PARCEL: Final[dict[type[Event], _Happened]] = {
     LabelBought: _Happened("label_bought", "bought_at"),
+    ManualLabelRecorded: _Happened("label_bought", "recorded_at"),
     LabelRefused: _Happened("label_refused", "refused_at"),
     LossClaimed: _Happened("loss_claimed", "claimed_at"),
 }

@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from domain.shipping.events import LabelBought, LabelRefused, LabelRequested
+from domain.shipping.events import LabelBought, LabelRefused, LabelRequested, ManualLabelRecorded
 from projections.shipping.views import ShipmentDetails, shipment_details
 
 
@@ -37,6 +37,21 @@ def bought(shipment: ShipmentDetails, event: LabelBought) -> ShipmentDetails:
 def refused(shipment: ShipmentDetails, event: LabelRefused) -> ShipmentDetails:
     """Somebody has to see what is wrong with it, and to ask again."""
     return replace(shipment, status="refused", refusal=event.reason, answered_at=event.refused_at)
+
+
+@shipment_details.on(ManualLabelRecorded)
+def bought_by_hand(_shipment: ShipmentDetails | None, event: ManualLabelRecorded) -> ShipmentDetails:
+    """The parcel can be followed, and no carrier was asked."""
+    return ShipmentDetails(
+        order_id=event.order_id,
+        status="labelled",
+        attempt=event.attempt,
+        country=event.country,
+        units=sum(content.quantity for content in event.contents),
+        requested_at=event.recorded_at,
+        tracking=event.tracking,
+        answered_at=event.recorded_at,
+    )
 
 
 VIEWS: Final = (shipment_details,)

@@ -17,6 +17,7 @@ class ShipmentDetails(Row, frozen=True):
     """The parcel of an order: its newest attempt at a label, and what the carrier said to it.
 
     `status` is requested, labelled or refused. While it is requested, whether the carrier sold a label is not known.
+    A label that was bought by hand has no `label_id`, and was recorded at both times.
     """
 
     order_id: OrderId

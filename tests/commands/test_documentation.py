@@ -132,6 +132,7 @@ TARGETS = {
     "/v1/customers/{customer_id}/erasure": "leaving",
     "/v1/orders/{order_id}/shipment": "shipped",
     "/v1/orders/{order_id}/shipment/label": "returned",
+    "/v1/orders/{order_id}/shipment/manual-label": "unlabelled",
     "/v1/orders/{order_id}/shipment/loss": "sent",
     "/v1/orders/{order_id}/shipment/loss/claim": "gone",
     "/v1/orders/{order_id}/shipment/loss/settlement": "gone",

@@ -16,6 +16,7 @@ from tests.examples import (
     stock_reserved,
     stock_shipped,
 )
+from tests.purchase_examples import loss_settled, manual_label_recorded, parcel_lost
 
 pytestmark = pytest.mark.anyio
 
@@ -77,3 +78,27 @@ async def test_the_pieces_of_a_lost_parcel_leave_the_stock_again_with_another_la
     assert [stock_reserved(), stock_shipped()] == shop.events(f"stock-{SKU}")[1:]
     refused = await shop.post(f"{LOSS}/settlement", {"remedy": "refund"})
     refused.then_refused(409, "settled-otherwise", order_id=ORDER, settled_by="replacement")
+
+
+async def test_a_parcel_whose_label_was_bought_by_hand_is_lost_and_sent_again_without_a_carrier(given):
+    shop = await given(*SHIPPED, stock_received())
+    label = f"{PATH.removesuffix('label')}manual-label"
+    of_shipment = {"stream": f"shipment-{ORDER}"}
+
+    (await shop.post(label, {"tracking": "BY-HAND-17"})).then_accepted(version=1, **of_shipment)
+    (await shop.post(label, {"tracking": "BY-HAND-17"})).then_accepted(version=1, **of_shipment)
+    refused = await shop.post(label, {"tracking": "BY-HAND-18"})
+    refused.then_refused(409, "label-not-awaited", order_id=ORDER, status="labelled")
+    (await shop.post(LOSS, {"reason": "undelivered"})).then_accepted(version=2, **of_shipment)
+    settled = await shop.post(f"{LOSS}/settlement", {"remedy": "replacement"})
+    settled.then_accepted(version=3, **of_shipment)
+    (await shop.post(label, {"tracking": "BY-HAND-18"})).then_accepted(version=4, **of_shipment)
+
+    assert [
+        manual_label_recorded(),
+        parcel_lost(reason="undelivered"),
+        loss_settled(remedy="replacement"),
+        manual_label_recorded(attempt=2, tracking="BY-HAND-18"),
+    ] == shop.events(f"shipment-{ORDER}")
+    assert [stock_reserved(), stock_shipped()] == shop.events(f"stock-{SKU}")[1:]
+    assert f"order-{ORDER}" == shop.recorded(f"shipment-{ORDER}")[0].key

@@ -115,6 +115,7 @@ from tests.purchase_examples import (
     location_set,
     loss_claimed,
     loss_settled,
+    manual_label_recorded,
     order_backordered,
     order_held,
     order_stock_lost,
@@ -209,7 +210,7 @@ def _known() -> Iterator[tuple[str, Event]]:
         stock_reserved(sku=of_it["sku"], order_id=OrderId("elsewhere")),
         stock_located(sku=of_it["sku"], order_id=OrderId("elsewhere"), on_hand=0, reserved=3),
     )
-    parcel = (label_requested, label_bought, parcel_lost, loss_claimed, loss_settled)
+    parcel = (label_requested, label_bought, parcel_lost, loss_claimed, loss_settled, manual_label_recorded)
     yield from ((SHIPMENT.stream(order_id), event(order_id=order_id)) for event in parcel)
     yield LOCATIONS.stream(ALL), location_set()
     yield from ((STOCK.stream(event.sku), event) for event in stock)

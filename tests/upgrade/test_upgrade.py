@@ -146,6 +146,7 @@ UNRELEASED = {
     "shipping.loss_claimed.v1",
     "shipping.loss_settled.v1",
     "shipping.parcel_lost.v1",
+    "shipping.manual_label_recorded.v1",
 }
 """Events of which no release has one: the dump of the next release has them, and this is empty then."""
 

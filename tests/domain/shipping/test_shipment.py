@@ -4,9 +4,9 @@ from counterfoil.testing.spec import given
 from domain.event import partition_key_of
 from domain.ordering.order import ORDER as ORDERS
 from domain.shipping import shipment
-from domain.shipping.shipment import NothingToSend, NotLost, NotUnderWay, SettledOtherwise
+from domain.shipping.shipment import LabelNotAwaited, NothingToSend, NotLost, NotUnderWay, SettledOtherwise
 from tests.examples import COUNTRY, NOW, ORDER, label_bought, label_refused, label_requested
-from tests.purchase_examples import loss_claimed, loss_settled, parcel_lost
+from tests.purchase_examples import loss_claimed, loss_settled, manual_label_recorded, parcel_lost
 
 CONTENTS = label_requested().contents
 REQUEST = {"order_id": ORDER, "country": COUNTRY, "contents": CONTENTS, "now": NOW}
@@ -106,9 +106,81 @@ def test_the_replacement_may_be_lost_too():
     )
 
 
+BY_HAND = {**REQUEST, "tracking": "BY-HAND-17"}
+HAND_LOST = (manual_label_recorded(), parcel_lost())
+REPLACED = (*HAND_LOST, loss_settled(remedy="replacement"))
+
+
+def test_a_label_that_was_bought_by_hand_is_recorded_once():
+    given().when(shipment.record_manual_label, **BY_HAND).then(manual_label_recorded())
+    given(manual_label_recorded()).when(shipment.record_manual_label, **BY_HAND).then()
+    given(label_requested(), label_refused()).when(shipment.record_manual_label, **BY_HAND).then(
+        manual_label_recorded(attempt=2)
+    )
+    given(manual_label_recorded()).when(shipment.request_label, **REQUEST).then()
+
+
+def test_no_label_is_recorded_by_hand_for_an_empty_parcel():
+    empty = {**BY_HAND, "contents": ()}
+
+    given().when(shipment.record_manual_label, **empty).then_refused(NothingToSend, order_id=ORDER)
+
+
+@pytest.mark.parametrize(
+    ("facts", "status"),
+    [
+        ((label_requested(),), "requested"),
+        (LABELLED, "labelled"),
+        ((manual_label_recorded(tracking="ANOTHER"),), "labelled"),
+        (HAND_LOST, "lost"),
+        ((*HAND_LOST, loss_settled()), "lost"),
+        ((*LABELLED, parcel_lost()), "lost"),
+    ],
+)
+def test_no_label_is_recorded_by_hand_where_none_is_waited_for(facts, status):
+    given(*facts).when(shipment.record_manual_label, **BY_HAND).then_refused(
+        LabelNotAwaited, order_id=ORDER, status=status
+    )
+
+
+def test_a_parcel_whose_label_was_bought_by_hand_is_lost_and_replaced_by_another_one():
+    again = {**BY_HAND, "tracking": "BY-HAND-18"}
+    second = manual_label_recorded(attempt=2, tracking="BY-HAND-18")
+
+    given(manual_label_recorded()).when(shipment.record_loss, reason="carrier", **OF_ORDER).then(
+        parcel_lost()
+    )
+    given(*HAND_LOST).when(shipment.settle_loss, remedy="replacement", **OF_ORDER).then(REPLACED[-1])
+    given(*REPLACED).when(shipment.settle_loss, remedy="replacement", **OF_ORDER).then()
+    given(*REPLACED).when(shipment.settle_loss, remedy="refund", **OF_ORDER).then_refused(SettledOtherwise)
+    given(*REPLACED).when(shipment.record_loss, reason="carrier", **OF_ORDER).then_refused(NotUnderWay)
+    given(*REPLACED).when(shipment.record_manual_label, **again).then(second)
+    given(*REPLACED).when(shipment.request_label, **REQUEST).then(label_requested(attempt=2))
+    given(*REPLACED, second).when(shipment.record_loss, reason="carrier", **OF_ORDER).then(
+        parcel_lost(attempt=2)
+    )
+
+
+def test_what_replaces_a_parcel_gets_its_label_as_that_parcel_did():
+    from_carrier = (*HAND_LOST, REPLACED[-1], label_requested(attempt=2), label_bought(attempt=2))
+    second = loss_settled(attempt=2, remedy="replacement")
+
+    given(*from_carrier, parcel_lost(attempt=2)).when(
+        shipment.settle_loss, remedy="replacement", **OF_ORDER
+    ).then(second, label_requested(attempt=3))
+
+
 @pytest.mark.parametrize(
     "event",
-    [label_requested(), label_bought(), label_refused(), parcel_lost(), loss_claimed(), loss_settled()],
+    [
+        label_requested(),
+        label_bought(),
+        label_refused(),
+        manual_label_recorded(),
+        parcel_lost(),
+        loss_claimed(),
+        loss_settled(),
+    ],
 )
 def test_every_event_lies_in_the_partition_of_its_order(event):
     assert ORDERS.stream(ORDER) == partition_key_of(event)

@@ -37,6 +37,7 @@ from tests.purchase_examples import (
     hold_lifted,
     loss_claimed,
     loss_settled,
+    manual_label_recorded,
     order_backordered,
     order_held,
     order_stock_lost,
@@ -128,6 +129,13 @@ def test_a_timeline_has_the_steps_of_order_payment_and_parcel_in_the_order_of_th
         ("payment_captured", NOW, 1265, "pay-1"),
         ("label_bought", NOW, None, None),
     ] == [(step.step, step.at, step.amount, step.payment_id) for step in row.timeline]
+
+
+def test_a_label_that_was_bought_by_hand_is_a_step_like_any_other():
+    row = history(manual_label_recorded(), parcel_lost(), loss_settled(remedy="replacement"))
+
+    assert ["label_bought", "parcel_lost", "loss_replaced"] == [step.step for step in row.timeline[1:]]
+    assert "shipped" == row.fulfilment
 
 
 def test_a_timeline_says_what_an_order_was_held_for():

@@ -1,6 +1,7 @@
 from counterfoil.testing.spec import folded
 from projections.shipping.views import ShipmentDetails, shipment_details
 from tests.examples import COUNTRY, NOW, ORDER, label_bought, label_refused, label_requested
+from tests.purchase_examples import manual_label_recorded
 
 REQUESTED = ShipmentDetails(
     order_id=ORDER, status="requested", attempt=1, country=COUNTRY, units=3, requested_at=NOW
@@ -25,6 +26,15 @@ def test_a_refusal_stands_until_the_next_attempt():
 
     assert ("refused", "no service to there") == (row.status, row.refusal)
     assert ("requested", 2, None) == (again.status, again.attempt, again.refusal)
+
+
+def test_a_label_that_was_bought_by_hand_can_be_followed_and_is_no_carrier_s():
+    row = folded(shipment_details, label_requested(), label_refused(), manual_label_recorded(attempt=2))[
+        ORDER,
+    ]
+
+    assert ("labelled", 2, None, "BY-HAND-17") == (row.status, row.attempt, row.label_id, row.tracking)
+    assert (NOW, NOW, 3, None) == (row.requested_at, row.answered_at, row.units, row.refusal)
 
 
 def test_the_row_of_an_order_lies_in_the_order_s_partition():
