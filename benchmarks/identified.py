@@ -220,7 +220,7 @@ def _api(laboratory: Laboratory, role: str, given: Mapping[str, str]) -> Iterato
 
 def _tokens(port: int) -> Iterator[str]:
     """Access tokens of programs that are registered now."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client:
         credentials = {"email": EMAIL, "password": PASSWORD}
         login = client.post("/v1/sessions", json=credentials).raise_for_status().json()
         for number in range(PROGRAMS):

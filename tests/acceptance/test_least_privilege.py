@@ -150,8 +150,8 @@ def processes(foreign):
 def answers(url, **members):
     try:
         return (
-            httpx.get(url, trust_env=False).status_code == 200
-            and members.items() <= httpx.get(url, trust_env=False).json().items()
+            httpx.get(url, trust_env=False, timeout=60).status_code == 200
+            and members.items() <= httpx.get(url, trust_env=False, timeout=60).json().items()
         )
     except httpx.TransportError:
         return False
@@ -177,7 +177,7 @@ def post(url, body):
 
 def ready(url):
     try:
-        return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
+        return httpx.get(f"{url}/readyz", trust_env=False, timeout=60).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -175,6 +175,7 @@ def test_a_role_runs_alone_with_settings_from_the_environment_and_sigterm_ends_i
 
 def is_ready(pid):
     try:
-        return httpx.get(f"http://127.0.0.1:{listening_port(pid)}/readyz", trust_env=False).status_code == 200
+        url = f"http://127.0.0.1:{listening_port(pid)}/readyz"
+        return httpx.get(url, trust_env=False, timeout=60).status_code == 200
     except (StopIteration, httpx.TransportError):
         return False

@@ -74,7 +74,7 @@ def state(url):
 
 def probe(port):
     try:
-        answer = httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False)
+        answer = httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False, timeout=60)
     except httpx.TransportError:
         return None, ""
     return answer.status_code, answer.text

@@ -228,6 +228,22 @@ def late_decoders(source: Source) -> Iterator[str]:
                 yield source.at(node, "the decoder of a type is made late: runtime.decoders.json_decoder")
 
 
+def hasty_requests(source: Source) -> Iterator[str]:
+    """A call over HTTP says how long it waits: the five seconds of httpx are too few for a machine that is busy."""
+    if "httpx" not in source.text:
+        return
+    for node in source.nodes:
+        match node:
+            case ast.Call(
+                func=ast.Attribute(
+                    value=ast.Name(id="httpx"),
+                    attr="Client" | "AsyncClient" | "request" | "stream" | "get" | "post" | "put" | "delete",
+                ),
+                keywords=keywords,
+            ) if not {"timeout", "transport", None} & {keyword.arg for keyword in keywords}:
+                yield source.at(node, "a call over HTTP without a timeout of its own")
+
+
 def files_by_descriptor(source: Source) -> Iterator[str]:
     """Files with secrets, and those that must survive a power cut, are written by `runtime/durable.py`."""
     if source.path in WRITES_FILES_OF_ITS_OWN or source.package in LEFT_OUT:

@@ -127,6 +127,16 @@ def test_a_decoder_that_is_made_late_is_found(making: str):
     assert not planted(purity.late_decoders, f"import msgspec\nread = {making}")
 
 
+def test_calls_over_http_say_how_long_they_wait():
+    assert "" == broken(purity.hasty_requests, among=(*product(), *surroundings()))
+
+
+@pytest.mark.parametrize("call", ["get(url)", "post(url, json={})", "AsyncClient(trust_env=False)"])
+def test_a_call_over_http_without_a_timeout_is_found(call: str):
+    assert planted(purity.hasty_requests, f"import httpx\nanswer = httpx.{call}")
+    assert not planted(purity.hasty_requests, f"import httpx\nanswer = httpx.{call[:-1]}, timeout=60)")
+
+
 def test_files_that_have_to_last_have_one_writer():
     assert "" == broken(purity.files_by_descriptor)
 

@@ -56,7 +56,7 @@ async def serving(
 
 
 async def _ready(process: Process) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(START_TIMEOUT_S):
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client, asyncio.timeout(START_TIMEOUT_S):
         while process.child.poll() is None:
             with contextlib.suppress(httpx.TransportError):
                 if (await client.get(f"{process.url}/readyz")).status_code == 200:

@@ -59,7 +59,7 @@ async def test_answers_are_the_same_bytes_whichever_way_a_command_takes(database
             name: await answered(process, path + b"?x", headers, body)
             for name, (path, headers, body) in CASES.items()
         }
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             counted = (await client.get(f"{process.url}/metrics")).text
 
     assert accepted.startswith(b"HTTP/1.1 201 Created\r\n")

@@ -63,7 +63,8 @@ class Owner:
         if time.monotonic() - self._logged_in_at > TOKEN_KEPT_S:
             self._logged_in_at = time.monotonic()
             credentials = {"email": EMAIL, "password": PASSWORD}
-            answer = httpx.post(f"{self._commands}/v1/sessions", json=credentials, trust_env=False)
+            url = f"{self._commands}/v1/sessions"
+            answer = httpx.post(url, json=credentials, trust_env=False, timeout=60)
             self._token = answer.raise_for_status().json()["access_token"]
         return bearer(self._token)
 

@@ -291,9 +291,10 @@ def test_a_log_submits_and_a_monitor_reads(client, server):
         cosignature = client.cosign(signed(size), proof_in(LEAVES))
 
     origin_hash = witness.origin_hash(ORIGIN)
-    found = note.parse(httpx.get(f"{server.url}/{origin_hash}/checkpoint").text)
+    found = note.parse(httpx.get(f"{server.url}/{origin_hash}/checkpoint", timeout=60).text)
     assert signed(8).with_signatures(cosignature) == found
-    assert 404 == httpx.get(f"{server.url}/{witness.origin_hash('nobody')}/checkpoint").status_code
+    of_nobody = f"{server.url}/{witness.origin_hash('nobody')}/checkpoint"
+    assert 404 == httpx.get(of_nobody, timeout=60).status_code
 
 
 def test_a_log_that_forgot_where_the_witness_stands_learns_it(server, client):

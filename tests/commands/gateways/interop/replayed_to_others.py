@@ -94,7 +94,7 @@ async def test_stripe_mock_accepts_what_the_adapter_asks_and_answers_in_shapes_t
     asked = await recorded()
 
     async with httpx.AsyncClient(
-        base_url=mock, headers={"Authorization": "Bearer sk_test_123"}, trust_env=False
+        base_url=mock, headers={"Authorization": "Bearer sk_test_123"}, trust_env=False, timeout=60
     ) as client:
         for method, path, form, key in asked:
             named = {"Idempotency-Key": key} if key else {}
