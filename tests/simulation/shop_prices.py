@@ -4,6 +4,7 @@ from collections import Counter
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from domain.cart import events as cart
+from domain.catalogue import events as catalogue
 from domain.pricing import events as pricing
 
 SHIPPING = "POST"
@@ -20,10 +21,10 @@ class Prices:
         self.redemptions = {}
         """What each order redeemed, by order; `used` are those that were not released."""
         self.used = set()
-        self._listed = {}
         self._rate = None
         self._of_carts = {}
         self._promised = {}
+        self._offers = Offers()
 
     def enter(self, event):
         """Enter an event, if it is about any of this."""
@@ -41,9 +42,8 @@ class Prices:
                 self.used.remove(event.redemption_id)
             case pricing.TaxRateSet():
                 self._rate = event
-            case pricing.PriceSet():
-                self._listed[event.sku, event.price_id] = event.unit_price
             case _:
+                self._offers.enter(event)
                 self._enter_cart(event)
 
     def _enter_cart(self, event):
@@ -54,12 +54,17 @@ class Prices:
                 del self._of_carts[event.cart_id]
             case cart.CheckoutStarted():
                 code = self._of_carts.get(event.cart_id)
-                self._promised[event.order_id] = ([*self.promotions.values()], code, self._rate)
+                self._promised[event.order_id] = (
+                    [*self.promotions.values()],
+                    code,
+                    self._rate,
+                    self._offers.of_cart(event.cart_id, event.currency),
+                )
 
     def of_order(self, placed):
         """What is wrong with the prices of an order that was placed."""
         off = {each.line_id: each.amount for each in placed.discounts}
-        promotions, code, rate = self._promised[placed.order_id]
+        promotions, code, rate, offers = self._promised[placed.order_id]
         taxes = []
         for line in placed.lines:
             net = _costs(line) - off.get(line.line_id, 0)
@@ -71,10 +76,10 @@ class Prices:
             yield f"the lines of {placed.order_id} do not add up to {placed.total}"
         if sum(taxes) != (0 if placed.tax is None else placed.tax.amount):
             yield f"{placed.order_id} is taxed {taxes}, and says {placed.tax}"
-        for price in placed.prices:
-            line = placed.lines[price.line_id - 1]
-            if line.unit_price != self._listed[line.sku, price.price_id]:
-                yield f"line {line.line_id} of {placed.order_id} has not the price of {price}"
+        of_lists = {each.line_id: each.price_id for each in placed.prices}
+        for line in placed.lines:
+            if (found := (line.unit_price, of_lists.get(line.line_id))) != offers.get(line.sku):
+                yield f"line {line.line_id} of {placed.order_id} has {found}, and {offers} were offered"
         wanted = self._wanted(placed, promotions, code)
         if wanted != {each.promotion_id: each.amount for each in placed.promotions}:
             yield f"{placed.promotions} are taken off {placed.order_id}, not {wanted}"
@@ -112,6 +117,49 @@ class Prices:
                     _whole(_costs(line) * part) for line in placed.lines if line.sku != SHIPPING
                 )
         return {promotion_id: amount for promotion_id, amount in wanted.items() if amount}
+
+
+class Offers:
+    """Prices of the catalogue and of lists, those who are in a group, and whose carts are."""
+
+    def __init__(self):
+        self._catalogue = {}
+        self._listed = {}
+        """Prices that are not retired, by list and SKU: there is one of each at a time."""
+        self._lists = ()
+        self._groups = {}
+        self._buyers = {}
+
+    def enter(self, event):
+        """Enter an event, if it is about any of this."""
+        match event:
+            case catalogue.ProductCreated() | catalogue.PriceChanged():
+                self._catalogue[event.sku] = event
+            case pricing.PriceSet():
+                self._listed[event.list_id, event.sku] = event
+            case pricing.PriceRetired():
+                del self._listed[event.list_id, event.sku]
+            case pricing.PriceListsChosen():
+                self._lists = event.lists
+            case pricing.CustomerGrouped():
+                self._groups[event.customer_id] = event.group
+            case cart.CartOpened() | cart.CartAssigned():
+                self._buyers[event.cart_id] = event.customer_id
+
+    def of_cart(self, cart_id, currency):
+        """By SKU, the price that its buyer is offered now, and the id of that price if it is of a list."""
+        group = self._groups.get(self._buyers[cart_id])
+        offers = {
+            sku: (each.unit_price, None) for sku, each in self._catalogue.items() if each.currency == currency
+        }
+        for chosen in reversed(self._lists):
+            if chosen.group in {None, group}:
+                offers |= {
+                    sku: (each.unit_price, each.price_id)
+                    for (list_id, sku), each in self._listed.items()
+                    if list_id == chosen.list_id and each.currency == currency
+                }
+        return offers
 
 
 def _tax(rate, net):

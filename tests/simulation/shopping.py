@@ -1,5 +1,7 @@
 """Everybody who has to do with a shop, as rules of a state machine, and what has to hold after each of them."""
 
+import itertools
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -8,44 +10,31 @@ from commands.cart import checking_out, filling
 from commands.pricing import prices, promotions
 from domain.cart.cart import CART
 from domain.cart.cart import Status as CartStatus
-from domain.inventory.locations import MAIN
 from domain.ordering.order import ORDER, Status
 from domain.payments.payment import PAYMENT
 from tests.simulation.shop import Shop
 from tests.simulation.shop_books import Books
-from tests.simulation.shop_prices import SHIPPING
-from tests.simulation.shop_provider import MOODS
-
-SKUS = ("A", "B")
-DEPOT = "depot"
-PLACES = st.sampled_from((MAIN, MAIN, DEPOT))
-BUYERS = ("c1", "c2", "g1", "g2")
-"""Two customers, and two guests."""
-PRICES = ("0.01", "1", "2.55", "0.0275", "19.99")
-RATES = ((825, False), (2_000, True), (0, False))
-"""Basis points, and whether prices hold the tax."""
-METHODS = ("pm_visa", "pm_other")
-CODES = {"SAVE": {"limit": 2}, "ONCE": {"per_customer": 1}}
-"""Two coupons of one promotion, which has a budget for three."""
-PARTS = st.sampled_from((825, 1_250, 3_333))
-"""Basis points that are off while there is a sale."""
-HOLDS = ("payment", "stock", "fraud", "manual")
-SOME = st.integers(0, 30)
-"""One of however many there are."""
-FEW = st.integers(1, 3)
-AMOUNTS = st.integers(1, 500)
-MOODY = st.sampled_from(MOODS)
-CODE = st.sampled_from((None, *CODES))
-SALES = st.tuples(
-    st.sampled_from(BUYERS),
-    st.sampled_from(SKUS),
-    FEW,
-    st.sampled_from((None, *METHODS)),
+from tests.simulation.shop_choices import (
+    AMOUNTS,
+    BUYERS,
     CODE,
-    st.none() | st.booleans(),
+    CODES,
+    DEPOT,
+    FEW,
+    HOLDS,
+    LISTED,
+    LISTS,
+    METHODS,
+    MOODY,
+    PARTS,
+    PLACES,
+    PRICE,
+    RATES,
+    SALES,
+    SKUS,
+    SOME,
 )
-"""Who bought how much of what, how it is paid and with which coupon; and whether it was shipped, None: nobody has seen
-it."""
+from tests.simulation.shop_prices import SHIPPING
 
 
 class Shopping(RuleBasedStateMachine):
@@ -59,14 +48,15 @@ class Shopping(RuleBasedStateMachine):
         part=st.none() | PARTS,
         depot=st.sampled_from((None, "first", "last", "closed")),
         limit=st.none() | st.integers(1, 4),
+        listed=LISTED,
         sold=st.lists(SALES, min_size=1, max_size=4),
     )
-    def open_shop(self, seed, rate, part, depot, limit, sold):
+    def open_shop(self, seed, rate, part, depot, limit, listed, sold):
         """Some have bought, and some of what they bought is on its way: most rules are about what there is."""
         self.shop = Shop(seed)
         self.books = Books(self.shop)
         self.carts, self.orders, self.payments, self.holds, self.sales = [], [], [], [], []
-        self._offer()
+        self._offer(listed)
         self._provide(depot, limit)
         if rate is not None:
             self.tax(rate)
@@ -98,15 +88,20 @@ class Shopping(RuleBasedStateMachine):
         for sku in SKUS if limit is not None else ():
             self.shop.ask(inventory.set_backorder_policy, sku, limit=limit)
 
-    def _offer(self):
-        """There is stock, at list prices of the catalogue, and there are coupons; a price list is empty as yet."""
+    def _offer(self, listed):
+        """There is stock, at prices of the catalogue and of price lists, and there are coupons."""
         for sku, price, stocked in (("A", "2.55", True), ("B", "1", True), (SHIPPING, "4.95", False)):
             product = {"sku": sku, "title": sku, "stocked": stocked, "unit_price": price, "currency": "GBP"}
             assert self.shop.ask(catalogue.create_product, **product)
         for sku in SKUS:
             assert self.shop.ask(inventory.receive_stock, sku, quantity=5)
-        assert self.shop.ask(prices.choose_price_lists, "web", lists=[{"list_id": "retail"}])
+        lists = [{"list_id": list_id, "group": group} for list_id, group in LISTS.items()]
+        assert self.shop.ask(prices.choose_price_lists, "web", lists=lists)
         self.listed = {}
+        self.set_group(BUYERS[0], LISTS["trade"])
+        for list_id, sku in itertools.product(LISTS, SKUS):
+            if listed[list_id] is not None:
+                self._list(list_id, sku, unit_price=listed[list_id], currency="GBP")
         saving = {"rule": {"min_amount": 100}, "action": {"kind": "fixed", "amount": 50}, "budget": 175}
         assert self._define("saving", **saving, needs_coupon=True)
         for code, limits in CODES.items():
@@ -133,9 +128,9 @@ class Shopping(RuleBasedStateMachine):
 
     @rule(
         sku=st.sampled_from((*SKUS, SHIPPING)),
-        price=st.sampled_from(PRICES),
+        price=PRICE,
         abroad=st.integers(0, 5),
-        what=st.sampled_from(("catalogue", "catalogue", "list", "tax")),
+        what=st.sampled_from(("catalogue", "catalogue", *LISTS, "tax")),
     )
     def change_price(self, sku, price, abroad, what):
         said = {"unit_price": price, "currency": "GBP" if abroad else "EUR"}
@@ -144,16 +139,21 @@ class Shopping(RuleBasedStateMachine):
         elif what == "tax":
             self.tax(RATES[abroad % len(RATES)])
         else:
-            if sku in self.listed:
-                self.shop.ask(prices.retire_price, sku, price_id=self.listed[sku])
-            self.listed[sku] = f"p{self.shop.number()}"
-            self.shop.ask(prices.set_price, sku, price_id=self.listed[sku], list_id="retail", **said)
+            self._list(what, sku, **said)
+
+    def _list(self, list_id, sku, **said):
+        """A list has this price from now on, and no other one."""
+        if (list_id, sku) in self.listed:
+            self.shop.ask(prices.retire_price, sku, price_id=self.listed[list_id, sku])
+        self.listed[list_id, sku] = f"p{self.shop.number()}"
+        self.shop.ask(prices.set_price, sku, price_id=self.listed[list_id, sku], list_id=list_id, **said)
+
+    @rule(customer_id=st.sampled_from(BUYERS[:2]), group=st.sampled_from((None, "resellers", "others")))
+    def set_group(self, customer_id, group):
+        self.shop.ask(prices.set_customer_group, customer_id, group=group)
 
     def tax(self, rate):
-        rate_bp, included = rate
-        self.shop.ask(
-            prices.set_tax_rate, "Italy", tax_category="standard", rate_bp=rate_bp, included=included
-        )
+        self.shop.ask(prices.set_tax_rate, "Italy", tax_category="standard", **rate)
 
     @rule(some=SOME, cancelled=st.integers(0, 3))
     def ship_or_cancel(self, some, cancelled):
@@ -335,7 +335,7 @@ class Shopping(RuleBasedStateMachine):
                 said = {"source_id": source_id, "strategy": strategy, "guest_token": guest}
                 self.shop.ask(filling.merge_carts, cart_id, **said, by=buyer)
 
-    @rule(some=SOME, price=st.sampled_from(PRICES), shipping=st.booleans())
+    @rule(some=SOME, price=PRICE, shipping=st.booleans())
     def reprice(self, some, price, shipping):
         for buyer, cart_id in chosen(self.carts, some, self._is_open):
             if shipping:
@@ -365,13 +365,16 @@ class Shopping(RuleBasedStateMachine):
         quantity=FEW,
         method=st.sampled_from((None, *METHODS)),
         code=CODE,
+        changed=st.none() | PRICE,
     )
-    def buy(self, buyer, sku, quantity, method, code):
-        """All at once, as most do."""
+    def buy(self, buyer, sku, quantity, method, code, changed=None):
+        """All at once, as most do; meanwhile the catalogue may have changed."""
         cart_id = self.shop.ask(filling.open_cart, currency="GBP", by=buyer).identifier
         self.shop.ask(filling.add_item, cart_id, sku=sku, quantity=quantity, by=buyer)
         if code is not None:
             self.shop.ask(checking_out.apply_coupon, cart_id, code=code, by=buyer)
+        if changed is not None:
+            self.shop.ask(catalogue.change_price, sku, unit_price=changed, currency="GBP")
         self.shop.ask(checking_out.start_checkout, cart_id, country="Italy", by=buyer)
         self._order(buyer, cart_id, method)
 

@@ -12,7 +12,7 @@ from commands import coupons
 from commands.cart import checking_out
 from commands.gateways.gateway import Gateway
 from commands.processes import fulfilment, reserving
-from domain.cart import cart_merging
+from domain.cart import cart_merging, checkout
 from domain.inventory import locations as locating
 from domain.inventory import stock_item
 from domain.inventory.stock_item import StockItem
@@ -22,6 +22,7 @@ from domain.payments import capturing, ending, store_credit
 from domain.payments.events import ManualRefundRecorded, PaymentCaptured
 from domain.pricing import evaluation
 from domain.pricing.coupon import Uses
+from domain.pricing.price_lists import PriceLists
 from projections.payments import folds
 from tests.simulation.shopping import Shopping
 from tests.sizes import SHOP
@@ -147,6 +148,25 @@ def forget_that_it_was_waited_for(monkeypatch):
     monkeypatch.setattr(holding, "fill_backorder", lambda _order, **_: [])
 
 
+def give_everybody_the_prices_of_groups(monkeypatch):
+    def holding_for(chosen, _group):
+        return tuple(each.list_id for each in chosen.lists)
+
+    monkeypatch.setattr(PriceLists, "holding_for", holding_for)
+
+
+def ask_the_last_price_list_first(monkeypatch):
+    def holding_for(chosen, group):
+        return true_holding_for(chosen, group)[::-1]
+
+    true_holding_for = PriceLists.holding_for
+    monkeypatch.setattr(PriceLists, "holding_for", holding_for)
+
+
+def keep_prices_that_fell(monkeypatch):
+    monkeypatch.setattr(checkout, "with_prices", lambda cart, _changed: cart)
+
+
 @pytest.mark.parametrize(
     "plant",
     [
@@ -168,6 +188,9 @@ def forget_that_it_was_waited_for(monkeypatch):
         let_one_piece_more_be_waited_for,
         plan_over_closed_locations,
         forget_that_it_was_waited_for,
+        give_everybody_the_prices_of_groups,
+        ask_the_last_price_list_first,
+        keep_prices_that_fell,
     ],
 )
 def test_a_planted_defect_is_found(plant, monkeypatch):
