@@ -1,11 +1,12 @@
 """Passwords: Argon2id with parameters of ours, few at a time, and the same work whether or not there is an account."""
 
 import asyncio
+import contextlib
 import functools
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -21,8 +22,11 @@ HASHES_AT_ONCE: Final = max(1, (os.cpu_count() or 1) // 2)
 NICENESS: Final = 10
 """Of the threads that hash: answers that need no hash go first. A login still gets a tenth of a busy core."""
 
+TURNS_AT_ONCE: Final = HASHES_AT_ONCE + 1
+"""Logins that are worked on at once: while the passwords of some are hashed, the next one looks up what it needs."""
+
 WAITING_MAX: Final = 64
-"""Callers that wait for a hash; more are asked to come again."""
+"""Callers that wait for a hash or for their turn; more are asked to come again."""
 
 CHARACTERS_MIN: Final = 8
 CHARACTERS_MAX: Final = 256
@@ -43,6 +47,24 @@ class Passwords:
         self._nobodys = _nobodys_hash(memory_mb)
         self._threads = ThreadPoolExecutor(HASHES_AT_ONCE, "passwords", initializer=_go_last)
         self._waiting = 0
+        self._turns = asyncio.Semaphore(TURNS_AT_ONCE)
+        self._in_line = 0
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for one's turn to log in: what hundreds look up at once would keep all others from being answered.
+
+        Raises:
+            ProblemError: too many wait.
+        """
+        if self._in_line >= WAITING_MAX:
+            raise refusals.too_busy()
+        self._in_line += 1
+        try:
+            async with self._turns:
+                yield
+        finally:
+            self._in_line -= 1
 
     async def hash(self, password: str) -> str:
         """The hash to keep.

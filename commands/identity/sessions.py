@@ -137,14 +137,12 @@ class Sessions(Struct, frozen=True):
         except ProblemError:
             self.metrics.logins.labels(metrics.LIMITED).inc()
             raise
-        found = await self.accounts.by_email(email)
-        credential_id = "nobody" if found is None else found.account.credential_id
-        hashed = await vault.hash_of(credential_id)
-        if (
-            not await self.accounts.passwords.verify(hashed, password)
-            or found is None
-            or found.account.locked
-        ):
+        async with self.accounts.passwords.turn():
+            found = await self.accounts.by_email(email)
+            credential_id = "nobody" if found is None else found.account.credential_id
+            hashed = await vault.hash_of(credential_id)
+            is_right = await self.accounts.passwords.verify(hashed, password)
+        if not is_right or found is None or found.account.locked:
             self.metrics.logins.labels(metrics.REFUSED).inc()
             raise ProblemError(
                 "bad-credentials",

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from commands.identity import passwords
+from commands.identity.accounts import Accounts
 from commands.identity.attempts import FAILURES_PER_ACCOUNT_MAX, WINDOW_S, Attempt, Attempts
 from runtime import database
 from runtime.problems import ProblemError
@@ -157,3 +158,41 @@ async def test_a3_no_more_passwords_are_hashed_at_once_than_half_of_the_cores_ca
     assert passwords.HASHES_AT_ONCE == most[0]
     allowed = {401} if sizes.LOGINS_AT_ONCE.chosen <= passwords.WAITING_MAX else {401, 503}
     assert allowed == {answer.status_code for answer in answers}
+
+
+@pytest.mark.anyio
+async def test_a3_few_of_those_who_wait_for_a_hash_look_up_their_account_meanwhile(shop, monkeypatch):
+    looking, most = 0, 0
+    by_email = Accounts.by_email
+
+    async def counting(self, address):
+        nonlocal looking, most
+        looking += 1
+        most = max(most, looking)
+        try:
+            return await by_email(self, address)
+        finally:
+            looking -= 1
+
+    monkeypatch.setattr(Accounts, "by_email", counting)
+    answers = await asyncio.gather(*(shop.log_in(email=f"{number}@example.org") for number in range(20)))
+
+    assert 1 <= most <= passwords.TURNS_AT_ONCE
+    assert {401} == {answer.status_code for answer in answers}
+
+
+@pytest.mark.anyio
+async def test_a3_callers_come_again_where_too_many_wait_for_their_turn():
+    hashing, over = passwords.Passwords(memory_mb=8), asyncio.Event()
+
+    async def wait():
+        async with hashing.turn():
+            await over.wait()
+
+    waiting = [asyncio.create_task(wait()) for _ in range(passwords.WAITING_MAX)]
+    await asyncio.sleep(0)
+    with pytest.raises(ProblemError, match="too-busy"):
+        await wait()
+    over.set()
+    await asyncio.gather(*waiting)
+    await wait()
