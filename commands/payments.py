@@ -16,7 +16,7 @@ from commands.routing import command, command_router
 from domain.event import Event
 from domain.ids import CaptureId, OrderId, PaymentId, RefundId, ShipmentId, payments_tag
 from domain.money import AMOUNT_MAX, Minor
-from domain.ordering.order import ORDER, OrderUnknown, Status
+from domain.ordering.order import ORDER, Order, OrderUnknown, Status
 from domain.payments import authorising, capturing, refunding, store_credit
 from domain.payments.authorising import Payable
 from domain.payments.events import (
@@ -386,8 +386,7 @@ def payable(order_id: OrderId, view: DecisionView, caller: Executing) -> Payable
     order = view.current(ORDER, order_id)
     if order is None or caller.confined_to not in {None, order.customer_id}:
         raise OrderUnknown(order_id=order_id)
-    if order.status in {Status.REJECTED, Status.CANCELLED}:
-        raise OrderNotPayable(order_id=order_id, status=order.status)
+    require_payable(order)
     covered = view.tagged(COVERED, payments_tag(order_id))
     if order.payment is not None and order.status is Status.PLACED:
         covered = order.total  # by its own payment, whether or not its process has created that yet
@@ -398,6 +397,16 @@ def payable(order_id: OrderId, view: DecisionView, caller: Executing) -> Payable
         total=order.total,
         covered=covered,
     )
+
+
+def require_payable(order: Order | None) -> None:
+    """Refuse to take money for an order that is off.
+
+    Raises:
+        OrderNotPayable: it was rejected or cancelled.
+    """
+    if order is not None and order.status in {Status.REJECTED, Status.CANCELLED}:
+        raise OrderNotPayable(order_id=order.order_id, status=order.status)
 
 
 def _payer(payment: Payment) -> str | None:

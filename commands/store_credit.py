@@ -7,13 +7,13 @@ from pydantic import ConfigDict, Field
 from commands.decision import DecisionView
 from commands.documentation import Caller
 from commands.payloads import Currency, Id, Moment, Payload
-from commands.payments import Amount, payable, router
+from commands.payments import Amount, payable, require_payable, router
 from commands.recording import Answer
 from commands.routing import command
 from domain.event import Event
 from domain.ids import CreditHoldId, CreditId, CustomerId, OrderId
 from domain.money import Minor
-from domain.ordering.order import OrderUnknown
+from domain.ordering.order import ORDER, OrderUnknown
 from domain.payments import store_credit
 from domain.payments.refusals import (
     AmountExceedsDue,
@@ -125,18 +125,22 @@ async def hold_store_credit(customer_id: CustomerId, body: HoldCredit, caller: C
     router,
     f"{_PATH}/settlements",
     requires="payments:capture",
-    refusals=(CreditHoldUnknown, CreditHoldSettled),
+    refusals=(CreditHoldUnknown, CreditHoldSettled, OrderNotPayable),
 )
 async def settle_store_credit(customer_id: CustomerId, body: SettleHold, caller: Caller) -> Answer:
-    """Spend what is held for an order, or release it."""
-    return await caller.execute(
-        STORE_CREDIT,
-        customer_id,
-        lambda credit, _: store_credit.settle(
+    """Spend what is held for an order, or release it. Nothing is spent for an order that is off."""
+    hold_id = CreditHoldId(body.hold_id)
+
+    def settle(credit: StoreCredit | None, view: DecisionView) -> list[Event]:
+        held = None if credit is None else credit.holds.get(hold_id)
+        if held is not None and held.status == "held" and body.outcome == "spent":
+            require_payable(view.current(ORDER, held.order_id))
+        return store_credit.settle(
             credit,
             customer_id=customer_id,
-            hold_id=CreditHoldId(body.hold_id),
+            hold_id=hold_id,
             outcome=body.outcome,
             now=caller.now,
-        ),
-    )
+        )
+
+    return await caller.execute(STORE_CREDIT, customer_id, settle)

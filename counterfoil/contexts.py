@@ -14,6 +14,7 @@ from commands.gateways.shredding import ERASURE
 from commands.processes.carts_left import CARTS_LEFT
 from commands.processes.closing import CLOSING
 from commands.processes.credit_expiry import CREDIT_EXPIRY
+from commands.processes.credit_holds import CREDIT_HOLDS
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.labels import LABELS
 from commands.processes.order_mails import ORDER_MAILS
@@ -269,7 +270,7 @@ PAYMENTS: Final = Context(
     name="payments",
     aggregates=(PAYMENT, STORE_CREDIT),
     commands="commands.store_credit:router",
-    processes=(CREDIT_EXPIRY,),
+    processes=(CREDIT_EXPIRY, CREDIT_HOLDS),
     gateways=(PROVIDER,),
     receiver="commands.gateways.payment.webhooks:RECEIVER",
     views=payment_folds.VIEWS,

@@ -22,7 +22,7 @@ HASHES_AT_ONCE: Final = max(1, (os.cpu_count() or 1) // 2)
 NICENESS: Final = 10
 """Of the threads that hash: answers that need no hash go first. A login still gets a tenth of a busy core."""
 
-TURNS_AT_ONCE: Final = HASHES_AT_ONCE + 1
+ADMITTED_AT_ONCE: Final = HASHES_AT_ONCE + 1
 """Logins that are worked on at once: while the passwords of some are hashed, the next one looks up what it needs."""
 
 WAITING_MAX: Final = 64
@@ -47,11 +47,11 @@ class Passwords:
         self._nobodys = _nobodys_hash(memory_mb)
         self._threads = ThreadPoolExecutor(HASHES_AT_ONCE, "passwords", initializer=_go_last)
         self._waiting = 0
-        self._turns = asyncio.Semaphore(TURNS_AT_ONCE)
+        self._admission = asyncio.Semaphore(ADMITTED_AT_ONCE)
         self._in_line = 0
 
     @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def admitted(self) -> AsyncIterator[None]:
         """Wait for one's turn to log in: what hundreds look up at once would keep all others from being answered.
 
         Raises:
@@ -61,7 +61,7 @@ class Passwords:
             raise refusals.too_busy()
         self._in_line += 1
         try:
-            async with self._turns:
+            async with self._admission:
                 yield
         finally:
             self._in_line -= 1

@@ -137,7 +137,7 @@ class Sessions(Struct, frozen=True):
         except ProblemError:
             self.metrics.logins.labels(metrics.LIMITED).inc()
             raise
-        async with self.accounts.passwords.turn():
+        async with self.accounts.passwords.admitted():
             found = await self.accounts.by_email(email)
             credential_id = "nobody" if found is None else found.account.credential_id
             hashed = await vault.hash_of(credential_id)

@@ -254,6 +254,23 @@ def settle(
     return _with_expiries(credit, [settled], now=now)
 
 
+def release_for(credit: StoreCredit | None, *, order_id: OrderId, now: datetime) -> list[Event]:
+    """Release all that is held for an order; nothing where nothing is."""
+    events: list[Event] = []
+    for hold_id, each in ({} if credit is None else credit.holds).items():
+        if each.order_id == order_id and each.status == "held":
+            credit_now = reduce(evolve, events, credit)
+            assert credit_now is not None, "a hold of no store credit"
+            events += settle(
+                credit_now,
+                customer_id=credit_now.customer_id,
+                hold_id=hold_id,
+                outcome="released",
+                now=now,
+            )
+    return events
+
+
 def expire(credit: StoreCredit, *, now: datetime) -> list[Event]:
     """Have what is due expire, and schedule the next; nothing if the timer that is due was set again meanwhile."""
     if credit.expires_next is None or now < credit.expires_next - CLOCKS_DIFFER_BY:

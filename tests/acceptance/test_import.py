@@ -120,6 +120,7 @@ def test_nobody_is_behind_afterwards(imported):
         ("account-closing", 0),
         ("carts-left", 0),
         ("credit-expiry", 0),
+        ("credit-holds", 0),
         ("fulfilment", 0),
         ("purchases", 0),
         ("restock", 0),

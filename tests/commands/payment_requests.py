@@ -75,6 +75,8 @@ FACTS = (
     credit_held(**PAID),
     credit_issued(customer_id=CustomerId("17851")),
     credit_held(customer_id=CustomerId("17851"), **PAID),
+    credit_issued(customer_id=CustomerId("17852")),
+    credit_held(customer_id=CustomerId("17852"), order_id=OrderId("unpayable")),
     credit_spent(customer_id=CustomerId("17851"), **PAID),
 )
 
@@ -177,6 +179,10 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     ("settle_store_credit", "credit-hold-unknown"): (
         _credit("settlements"),
         {"hold_id": "none", "outcome": "spent"},
+    ),
+    ("settle_store_credit", "order-not-payable"): (
+        _credit("settlements", of="17852"),
+        {"hold_id": HOLD, "outcome": "spent"},
     ),
     ("settle_store_credit", "credit-hold-settled"): (
         _credit("settlements", of="17851"),

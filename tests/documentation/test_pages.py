@@ -62,6 +62,7 @@ NO_PROBLEMS: Final = {
     "account-closing",
     "carts-left",
     "credit-expiry",
+    "credit-holds",
     "order-mails",
     "sender-erasure",
     "sender-payment",

@@ -177,7 +177,7 @@ async def test_a3_few_of_those_who_wait_for_a_hash_look_up_their_account_meanwhi
     monkeypatch.setattr(Accounts, "by_email", counting)
     answers = await asyncio.gather(*(shop.log_in(email=f"{number}@example.org") for number in range(20)))
 
-    assert 1 <= most <= passwords.TURNS_AT_ONCE
+    assert 1 <= most <= passwords.ADMITTED_AT_ONCE
     assert {401} == {answer.status_code for answer in answers}
 
 
@@ -186,7 +186,7 @@ async def test_a3_callers_come_again_where_too_many_wait_for_their_turn():
     hashing, over = passwords.Passwords(memory_mb=8), asyncio.Event()
 
     async def wait():
-        async with hashing.turn():
+        async with hashing.admitted():
             await over.wait()
 
     waiting = [asyncio.create_task(wait()) for _ in range(passwords.WAITING_MAX)]

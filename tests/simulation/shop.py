@@ -21,6 +21,7 @@ from commands.gateways.payment.charging import PROVIDER, Charging
 from commands.gateways.payment.webhooks import PaymentWebhooks, StandardWebhooks
 from commands.premises import Premises
 from commands.processes.credit_expiry import CREDIT_EXPIRY
+from commands.processes.credit_holds import CREDIT_HOLDS
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.process import lease_groups
 from commands.receiving import Receiving
@@ -40,7 +41,9 @@ from tests.customer_examples import sealed
 from tests.simulation.shop_provider import Provider
 
 (PROCESSES,) = [
-    group.processes for group in lease_groups(CONTEXTS.processes) if FULFILMENT in group.processes
+    (*group.processes, CREDIT_HOLDS)
+    for group in lease_groups(CONTEXTS.processes)
+    if FULFILMENT in group.processes
 ]
 AGGREGATES = {each.category: each for each in CONTEXTS.aggregates}
 EFFECTS = {type_name(effect.intent): effect for effect in PROVIDER.effects}

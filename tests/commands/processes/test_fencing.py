@@ -11,7 +11,7 @@ from runtime.settings import Settings
 from tests.commands.processes.running import append, counted, eventually, placed, received, running, stock_of
 
 CONFIRMED = "ordering.order_confirmed.v1"
-ALL = ["account-closing", "carts-left", "credit-expiry", "fulfilment", "purchases", "restock"]
+ALL = ["account-closing", "carts-left", "credit-expiry", "credit-holds", "fulfilment", "purchases", "restock"]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from commands.decision import Decision
 from commands.processes.carts_left import CARTS_LEFT
 from commands.processes.closing import CLOSING
 from commands.processes.credit_expiry import CREDIT_EXPIRY
+from commands.processes.credit_holds import CREDIT_HOLDS
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.labels import LABELS, order_and_shipment, request
 from commands.processes.purchases import PURCHASES
@@ -17,6 +18,7 @@ from runtime.settings import Settings
 from tests.commands.processes.viewing import ORDER_ID, after
 from tests.examples import LINES, NOW, confirmed, label_requested, placed, shipped
 
+CREDIT = (CREDIT_EXPIRY, CREDIT_HOLDS)
 LEFT = (placed(), confirmed(), shipped())
 
 
@@ -44,6 +46,6 @@ def test_it_runs_only_where_a_carrier_is_configured():
     with_one = Settings(carrier_url="http://127.0.0.1:1")
     always = (FULFILMENT, RESTOCK, PURCHASES, CARTS_LEFT)
 
-    assert (*always, CREDIT_EXPIRY, CLOSING) == CONTEXTS.processes_of(without)
-    assert (*always, LABELS, CREDIT_EXPIRY, CLOSING) == CONTEXTS.processes_of(with_one)
+    assert (*always, *CREDIT, CLOSING) == CONTEXTS.processes_of(without)
+    assert (*always, LABELS, *CREDIT, CLOSING) == CONTEXTS.processes_of(with_one)
     assert () == CONTEXTS.gateways_of(without)

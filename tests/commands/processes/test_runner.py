@@ -289,6 +289,7 @@ def test_positions_reach_the_head_when_processes_are_through_whether_or_not_anyt
         ("account-closing", 51),
         ("carts-left", 51),
         ("credit-expiry", 51),
+        ("credit-holds", 51),
         ("fulfilment", 51),
         ("purchases", 51),
         ("restock", 51),

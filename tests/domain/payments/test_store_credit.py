@@ -217,6 +217,19 @@ def test_a_hold_is_spent_or_released_once():
         settle(*ISSUED)
 
 
+def test_all_that_is_held_for_an_order_is_released_once():
+    another = credit_held(hold_id="another", order_id=OrderId("another"), amount=1, parts=())
+    again = credit_held(hold_id="again", amount=1, parts=())
+
+    def released(*events):
+        return store_credit.release_for(after(*events), order_id=credit_held().order_id, now=NOW)
+
+    assert [HOLD, "again"] == [event.hold_id for event in released(*HELD, another, again)]
+    assert [] == released(*HELD, another, again, *released(*HELD, another, again))
+    assert [] == released(*HELD, credit_spent())
+    assert [] == released()
+
+
 def test_what_is_held_covers_the_order():
     covered = covering(Minor(0), credit_held())
 
