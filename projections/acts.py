@@ -7,6 +7,7 @@ build may have passed an event, such as that of the promotion, which the other o
 """
 
 import functools
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
@@ -52,6 +53,8 @@ ACTS_PER_PAGE: Final = 20
 """Positions looked through, and acts carried out, in one round."""
 SAVE_EVERY: Final = 10_000
 """Positions without an act after which the checkpoint is moved: what is looked through again after a crash is cheap."""
+SAVED_AFTER_S: Final = 5.0
+"""Until it is moved over fewer: status shows how far it is, and an operator waits until nothing lags."""
 
 PROMOTION_WAIT_S: Final = 30.0
 """How long a promotion, or a roll back, waits until its build is where the live one is."""
@@ -176,6 +179,7 @@ class Acts:
         with self._conn.transaction():
             self._saved = checkpoints.enter(self._conn, NAME, start=ORIGIN).mark
         self._read = self._saved.position
+        self._saved_at = time.monotonic()
 
     def round(self) -> int:
         """Carry out the acts that are new, and a batch of the rebuild that runs; 0 when there was nothing to do.
@@ -202,17 +206,23 @@ class Acts:
         """Carry out the acts of one page of the log; how many there were."""
         upto = min(head, self._read + POSITIONS_PER_PAGE)
         if upto <= self._read:
+            self._save()
             return 0
         page = paging.page_after(self._conn, self._read, upto=upto, stems=self._stems, rows_max=ACTS_PER_PAGE)
         acts = [event for event in page if event.type in self._types]
         for event in acts:
             self._carry_out(event)
         self._read = paging.reached_by(page, upto=upto, rows_max=ACTS_PER_PAGE)
-        if self._read - self._saved.position >= SAVE_EVERY:
+        self._save()
+        return len(acts)
+
+    def _save(self) -> None:
+        """Move the checkpoint over what had no acts, if that is much or was read a while ago."""
+        unsaved, since_s = self._read - self._saved.position, time.monotonic() - self._saved_at
+        if unsaved >= SAVE_EVERY or (unsaved and since_s >= SAVED_AFTER_S):
             with self._conn.transaction():
                 checkpoints.hold(self._conn, NAME, self._saved, active=self._active)
                 self._move(Mark(self._read, reading.leaf_at(self._conn, self._read)))
-        return len(acts)
 
     def _carry_out(self, event: RecordedEvent) -> None:
         """Carry an act out, in one transaction with its row; nothing if it has one."""
@@ -226,7 +236,7 @@ class Acts:
 
     def _move(self, to: Mark) -> None:
         checkpoints.move(self._conn, NAME, to)
-        self._saved = to
+        self._saved, self._saved_at = to, time.monotonic()
 
     def _came_of(self, do: Callable[[], Came]) -> Came:
         try:

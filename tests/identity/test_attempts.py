@@ -182,7 +182,7 @@ async def test_a3_few_of_those_who_wait_for_a_hash_look_up_their_account_meanwhi
 
 
 @pytest.mark.anyio
-async def test_a3_callers_come_again_where_too_many_wait_for_their_turn():
+async def test_a3_callers_come_again_where_too_many_wait_to_be_admitted():
     hashing, over = passwords.Passwords(memory_mb=8), asyncio.Event()
 
     async def wait():

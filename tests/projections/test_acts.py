@@ -324,3 +324,22 @@ def test_a_skip_asks_for_the_event_that_it_names_alone(shop_url, conn):
     assert [("skip", 1)] == [(each.kind, each.position) for each in parking.pending(conn, [ORDERS.name])]
     assert ("done", "nothing to do: the key is not parked") == came(conn, other)
     assert ("running", "") == came(conn, same)
+
+
+def test_the_checkpoint_follows_a_log_without_acts_so_that_nothing_seems_to_lag(shop_url, conn, monkeypatch):
+    monkeypatch.setattr(acts, "SAVED_AFTER_S", 0.0)
+    head = append(shop_url, [("order-1", placed(order_id="1"))])
+
+    carry_out(shop_url)
+
+    (saved,) = conn.execute("select position from consumers.checkpoint where consumer = 'acts'").fetchone()
+    assert head == saved
+
+
+def test_the_checkpoint_is_not_moved_for_a_few_events_at_once(shop_url, conn):
+    append(shop_url, [("order-1", placed(order_id="1"))])
+
+    carry_out(shop_url)
+
+    (saved,) = conn.execute("select position from consumers.checkpoint where consumer = 'acts'").fetchone()
+    assert saved == 0
