@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from domain.shipping.events import LabelBought, LabelRefused, LabelRequested, ManualLabelRecorded
+from domain.shipping.events import LabelBought, LabelRefused, LabelRequested, LossSettled, ManualLabelRecorded
 from projections.shipping.views import ShipmentDetails, shipment_details
 
 
@@ -52,6 +52,14 @@ def bought_by_hand(_shipment: ShipmentDetails | None, event: ManualLabelRecorded
         tracking=event.tracking,
         answered_at=event.recorded_at,
     )
+
+
+@shipment_details.on(LossSettled)
+def settled(shipment: ShipmentDetails, event: LossSettled) -> ShipmentDetails:
+    """Another parcel waits for its label, unless the carrier is asked for one, which the next event says."""
+    if event.remedy == "refund":
+        return shipment
+    return replace(shipment, status="unlabelled", label_id=None, tracking=None)
 
 
 VIEWS: Final = (shipment_details,)

@@ -10,14 +10,15 @@ from domain.shipping.shipment import SHIPMENT
 from domain.text import Country
 from projections.view import KEYED, Row, View
 
-Status = Literal["requested", "labelled", "refused"]
+Status = Literal["requested", "labelled", "refused", "unlabelled"]
 
 
 class ShipmentDetails(Row, frozen=True):
     """The parcel of an order: its newest attempt at a label, and what the carrier said to it.
 
     `status` is requested, labelled or refused. While it is requested, whether the carrier sold a label is not known.
-    A label that was bought by hand has no `label_id`, and was recorded at both times.
+    A label that was bought by hand has no `label_id`, and was recorded at both times. Where another parcel replaces one
+    that had such a label, and waits for its own, the status is unlabelled.
     """
 
     order_id: OrderId

@@ -161,18 +161,18 @@ async def test_a3_no_more_passwords_are_hashed_at_once_than_half_of_the_cores_ca
 
 
 @pytest.mark.anyio
-async def test_a3_few_of_those_who_wait_for_a_hash_look_up_their_account_meanwhile(shop, monkeypatch):
-    looking, most = 0, 0
+async def test_a3_few_of_those_who_wait_for_a_hash_load_their_account_meanwhile(shop, monkeypatch):
+    loading, most = 0, 0
     by_email = Accounts.by_email
 
     async def counting(self, address):
-        nonlocal looking, most
-        looking += 1
-        most = max(most, looking)
+        nonlocal loading, most
+        loading += 1
+        most = max(most, loading)
         try:
             return await by_email(self, address)
         finally:
-            looking -= 1
+            loading -= 1
 
     monkeypatch.setattr(Accounts, "by_email", counting)
     answers = await asyncio.gather(*(shop.log_in(email=f"{number}@example.org") for number in range(20)))
