@@ -113,7 +113,9 @@ def published(store: Store) -> Tree:
     """
     content = store.read(CHECKPOINT_FILE)
     if content is None:
-        raise NotSealed("nothing is sealed here: no checkpoint stands next to the tiles")
+        raise NotSealed(
+            "nothing is sealed here: no checkpoint stands next to the tiles; docs/audit.md says how to begin"
+        )
     signed = note.parse(content)
     return Tree(store, signed, checkpoint.parse(signed.text))
 
