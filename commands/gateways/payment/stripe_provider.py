@@ -19,6 +19,7 @@ from msgspec import Struct
 from commands.gateways import outside
 from commands.gateways.gateway import NoAnswer, Unaskable
 from commands.gateways.payment.operations import Operation
+from commands.gateways.payment.stripe_currency import to_stripe
 from commands.payment_outcomes import (
     ActionNeeded,
     AmountHeld,
@@ -234,7 +235,7 @@ class StripeProvider:
 
     async def _authorise(self, operation: Operation) -> Outcome:
         params: Any = {
-            "amount": operation.amount,
+            "amount": _amount(operation),
             "currency": operation.currency.lower(),
             "payment_method": operation.method,
             "payment_method_types": ["card"],
@@ -260,14 +261,15 @@ class StripeProvider:
         return authorised(intent)
 
     async def _take(self, operation: Operation) -> Outcome:
+        amount = _amount(operation)
         intent = await self.retrieve(operation.reference)
         if intent.metadata.get(_capture(operation)) == operation.key:
             return _captured(
                 intent
             )  # what is asked below follows from what is left, so it is not the same again
-        rest = intent.amount_capturable - operation.amount
+        rest = intent.amount_capturable - amount
         params: Any = {
-            "amount_to_capture": operation.amount,
+            "amount_to_capture": amount,
             "metadata": {_capture(operation): operation.key},
             "expand": ["latest_charge"],
         }
@@ -287,7 +289,7 @@ class StripeProvider:
     async def _refund(self, operation: Operation) -> Outcome:
         params: Any = {
             "payment_intent": operation.reference,
-            "amount": operation.amount,
+            "amount": _amount(operation),
             "metadata": _metadata(operation),
         }
         options: Any = {"idempotency_key": operation.key}
@@ -378,8 +380,12 @@ def _declined(error: PaymentError) -> NotMoved:
 
 def _require_same(found: PaymentIntent | Refund, operation: Operation) -> None:
     """Raise NoAnswer: it is about another amount than was asked for."""
-    if (found.amount, found.currency.upper()) != (operation.amount, operation.currency):
+    if (found.amount, found.currency.upper()) != (_amount(operation), operation.currency):
         raise NoAnswer(f"Stripe says {found.amount} {found.currency} under the key")
+
+
+def _amount(operation: Operation) -> int:
+    return to_stripe(operation.amount, operation.currency)
 
 
 def _metadata(operation: Operation) -> dict[str, str]:

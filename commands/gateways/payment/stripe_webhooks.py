@@ -10,6 +10,7 @@ import stripe
 from msgspec import Struct
 
 from commands.gateways.gateway import GatewayError
+from commands.gateways.payment.stripe_currency import from_stripe
 from commands.gateways.payment.stripe_provider import (
     KEY,
     PAYMENT,
@@ -130,7 +131,9 @@ class StripeSigning(Struct, frozen=True):
         if (payment := intent.metadata.get(PAYMENT)) is None:
             return None
         about: Any = DisputedAmount(
-            id=dispute.id, amount=dispute.amount, reason=_REASONS.get(dispute.reason, "other")
+            id=dispute.id,
+            amount=_in_minor_units(dispute.amount, intent.currency),
+            reason=_REASONS.get(dispute.reason, "other"),
         )
         kind: Any = "chargeback.opened" if opened else f"chargeback.{dispute.status}"
         return Webhook(id=event.id, type=kind, payment=payment, dispute=about)
@@ -152,6 +155,17 @@ def _decided(event: StripeEvent, about: PaymentIntent | Refund, outcome: Outcome
         case MoneyMoved(reference):
             said = {"status": "refunded", "reference": reference}
     operation = ProviderAnswer(
-        key=key, payment=payment, currency=about.currency.upper(), amount=about.amount, **said
+        key=key,
+        payment=payment,
+        currency=about.currency.upper(),
+        amount=_in_minor_units(about.amount, about.currency),
+        **said,
     )
     return Webhook(id=event.id, type="operation.decided", payment=payment, operation=operation)
+
+
+def _in_minor_units(amount: int, currency: str) -> int:
+    converted = from_stripe(amount, currency.upper())
+    if converted is None:
+        raise ProblemError("validation-failed", f"{amount} of Stripe is no amount in {currency.upper()}.")
+    return converted

@@ -168,6 +168,51 @@ async def test_a_capture_without_an_answer_is_found_in_the_intent(stripe, port):
     assert 765 == stripe.intents["pi_1"]["amount_received"]
 
 
+@pytest.mark.parametrize(("currency", "at_stripe"), [("ISK", 100_000), ("MGA", 10), ("GBP", 1_000)])
+async def test_stripe_is_asked_in_its_own_minor_units_and_understood_in_them(
+    stripe, port, currency, at_stripe
+):
+    """1,000 of our minor units are 1,000 crowns and 10 ariary; a dispute is about all of it."""
+    money = {"currency": currency, "amount": Minor(1_000)}
+    asked = authorisation_requested(**money, method_ref="pm_card_visa")
+    held = await port.ask(HOLD, asked)
+    assert held == await port.find(HOLD, asked)
+    capture, refund = (of(auth_ref="pi_1", **money) for of in (capture_requested, refund_requested))
+    await port.ask(f"{KEY}:capture:1", capture)
+    refunded = await port.ask(f"{KEY}:refund:1", refund)
+    assert refunded == await port.find(f"{KEY}:refund:1", refund)
+
+    [intent], [back] = stripe.intents.values(), stripe.refunds.values()
+    assert [at_stripe] * 3 == [intent["amount"], intent["amount_received"], back["amount"]]
+    dispute = {
+        "id": "dp_1",
+        "amount": at_stripe,
+        "currency": currency.lower(),
+        "status": "needs_response",
+        "payment_intent": "pi_1",
+    }
+    opened = await delivered(stripe, event("charge.dispute.created", dispute))
+    decided = [
+        await delivered(stripe, event(kind, of))
+        for kind, of in (("payment_intent.succeeded", intent), ("refund.updated", back))
+    ]
+    amounts = [(each.operation.amount, each.operation.currency) for each in decided]
+    assert (1_000, [(1_000, currency)] * 2) == (opened.dispute.amount, amounts)
+
+
+async def test_an_amount_that_stripe_does_not_take_is_parked_before_it_is_asked_for(stripe, port):
+    dinars = {"currency": "KWD", "amount": Minor(5_124)}
+
+    for step, intent in (
+        ("authorise:1", authorisation_requested(**dinars)),
+        ("capture:1", capture_requested(**dinars)),
+        ("refund:1", refund_requested(**dinars)),
+    ):
+        with pytest.raises(Unaskable, match="Stripe takes no amount in KWD"):
+            await port.ask(f"{KEY}:{step}", intent)
+    assert [] == stripe.asked
+
+
 @contextlib.contextmanager
 def losing_posts(stripe):
     carry_out = stripe.carry_out
