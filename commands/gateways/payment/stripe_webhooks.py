@@ -20,7 +20,7 @@ from commands.gateways.payment.stripe_provider import (
     authorised,
     refunded,
 )
-from commands.gateways.payment.webhooks import TOLERANCE_S, DisputedAmount, Webhook, unsigned
+from commands.gateways.payment.webhooks import TOLERANCE_S, DisputedAmount, EndedInquiry, Webhook, unsigned
 from commands.payment_outcomes import (
     ActionNeeded,
     AmountHeld,
@@ -45,6 +45,10 @@ _DECIDING: Final = frozenset(
     {"amount_capturable_updated", "canceled", "payment_failed", "processing", "requires_action", "succeeded"}
 )
 """Events of a payment intent after which it is known what came of it, as far as it is; `created` is not one."""
+
+
+_DISPUTED: Final = frozenset({"needs_response", "under_review"})
+"""Statuses of a dispute for which money is taken; one in a status `warning_…` is an inquiry, for which none is."""
 
 
 class Subject(Struct, frozen=True):
@@ -114,13 +118,13 @@ class StripeSigning(Struct, frozen=True):
             if webhook is None or refund.status != "failed":
                 return webhook
             return msgspec.structs.replace(webhook, type="refund.reversed")
-        if kind == "charge.dispute" and about in {"created", "closed"}:
-            return await self._disputed(event, json_decoder(Dispute).decode(event.data.object))
+        if kind == "charge.dispute":
+            return await self._disputed(event, about, json_decoder(Dispute).decode(event.data.object))
         return None
 
-    async def _disputed(self, event: StripeEvent, dispute: Dispute) -> Webhook | None:
-        opened = event.type.endswith("created")
-        if dispute.payment_intent is None or not (opened or dispute.status in {"won", "lost"}):
+    async def _disputed(self, event: StripeEvent, about: str, dispute: Dispute) -> Webhook | None:
+        kind: Any = _of_dispute(about, dispute.status)
+        if dispute.payment_intent is None or kind is None:
             return None
         try:
             async with self.opened() as provider:
@@ -130,13 +134,31 @@ class StripeSigning(Struct, frozen=True):
             raise ProblemError("store-unavailable", "The payment provider does not answer now.") from error
         if (payment := intent.metadata.get(PAYMENT)) is None:
             return None
-        about: Any = DisputedAmount(
-            id=dispute.id,
-            amount=_in_minor_units(dispute.amount, intent.currency),
-            reason=_REASONS.get(dispute.reason, "other"),
-        )
-        kind: Any = "chargeback.opened" if opened else f"chargeback.{dispute.status}"
-        return Webhook(id=event.id, type=kind, payment=payment, dispute=about)
+        said: DisputedAmount
+        if kind == "chargeback.opened":
+            amount = _in_minor_units(dispute.amount, intent.currency)
+            said = DisputedAmount(id=dispute.id, amount=amount, reason=_REASONS.get(dispute.reason, "other"))
+        else:
+            ended = EndedInquiry if dispute.status == "warning_closed" else DisputedAmount
+            said = ended(id=dispute.id)
+        return Webhook(id=event.id, type=kind, payment=payment, dispute=said)
+
+
+def _of_dispute(about: str, status: str) -> str | None:
+    """The type of the webhook that an event of a dispute is; None: nothing begins or ends with it.
+
+    An inquiry that is escalated is the same dispute in another status. The first event that says so opens it,
+    whichever that is: another one about the same dispute changes nothing.
+    """
+    if about == "closed":
+        ended = "won" if status == "warning_closed" else status
+        return f"chargeback.{ended}" if ended in {"won", "lost"} else None
+    opens = (
+        about == "funds_withdrawn"
+        or (about == "updated" and status in _DISPUTED)
+        or (about == "created" and not status.startswith("warning_"))
+    )
+    return "chargeback.opened" if opens else None
 
 
 def _decided(event: StripeEvent, about: PaymentIntent | Refund, outcome: Outcome) -> Webhook | None:

@@ -68,6 +68,10 @@ class DisputedAmount(Struct, frozen=True, kw_only=True):
     reason: DisputeReason = "other"
 
 
+class EndedInquiry(DisputedAmount, frozen=True, kw_only=True):
+    """A question of a bank that took no money and has ended. Where it opened nothing, its end is nothing, too."""
+
+
 class Webhook(Struct, frozen=True, kw_only=True):
     """One webhook: about an operation, by its key, or about a dispute. docs/contracts/payment.md has its members."""
 
@@ -179,18 +183,7 @@ def _said(payment: Payment | None, webhook: Webhook, *, installation: str, now: 
     """What a webhook comes to. One that contradicts what was asked comes to nothing: the sender asks for itself."""
     payment_id = PaymentId(webhook.payment)
     if webhook.dispute is not None:
-        dispute_id = DisputeId(webhook.dispute.id)
-        if webhook.type == "chargeback.opened":
-            return disputes.record_opened(
-                payment,
-                payment_id=payment_id,
-                dispute_id=dispute_id,
-                amount=Minor(webhook.dispute.amount),
-                reason=webhook.dispute.reason,
-                now=now,
-            )
-        won = webhook.type == "chargeback.won"
-        return disputes.record_closed(payment, payment_id=payment_id, dispute_id=dispute_id, won=won, now=now)
+        return _disputed(payment, payment_id, webhook.type, webhook.dispute, now)
     assert webhook.operation is not None, "it was read as one of both"
     beginning = f"{installation}:payment:{PAYMENT.stream(payment_id)}:"
     step, _, number = webhook.operation.key.removeprefix(beginning).partition(":")
@@ -200,6 +193,26 @@ def _said(payment: Payment | None, webhook: Webhook, *, installation: str, now: 
         return refunding.record_reversed(payment, payment_id=payment_id, number=int(number), now=now)
     assert payment is not None, "it was ingested"
     return _decided(payment, webhook.operation, _STEPS[step], int(number), now)
+
+
+def _disputed(
+    payment: Payment | None, payment_id: PaymentId, kind: WebhookType, dispute: DisputedAmount, now: datetime
+) -> Sequence[Event]:
+    dispute_id = DisputeId(dispute.id)
+    if kind == "chargeback.opened":
+        return disputes.record_opened(
+            payment,
+            payment_id=payment_id,
+            dispute_id=dispute_id,
+            amount=Minor(dispute.amount),
+            reason=dispute.reason,
+            now=now,
+        )
+    assert payment is not None, "it was ingested"
+    if isinstance(dispute, EndedInquiry) and dispute_id not in payment.disputes:
+        return []
+    won = kind == "chargeback.won"
+    return disputes.record_closed(payment, payment_id=payment_id, dispute_id=dispute_id, won=won, now=now)
 
 
 def _decided(
