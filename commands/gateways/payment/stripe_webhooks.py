@@ -76,7 +76,10 @@ class Dispute(Struct, frozen=True, kw_only=True):
 
 
 class StripeSigning(Struct, frozen=True):
-    """See `WebhookSigning`. `opened` opens a client, which a dispute needs: it does not say of which payment it is."""
+    """See `WebhookSigning`. `opened` opens a client, by which is asked for what a webhook leaves out.
+
+    A dispute does not say of which payment it is, nor an authorisation until when the amount is held.
+    """
 
     secrets: Sequence[str]
     opened: Callable[[], AbstractAsyncContextManager[StripeProvider]]
@@ -111,6 +114,9 @@ class StripeSigning(Struct, frozen=True):
         kind, _, about = event.type.rpartition(".")
         if kind == "payment_intent" and about in _DECIDING:
             intent = json_decoder(PaymentIntent).decode(event.data.object)
+            if intent.metadata.keys() >= {KEY, PAYMENT} and isinstance(authorised(intent), AmountHeld):
+                # The charge is an id here, so until when the amount is held is not said.
+                intent = await self._retrieved(intent.id)
             return _decided(event, intent, authorised(intent))
         if kind in {"refund", "charge.refund"}:
             refund = json_decoder(Refund).decode(event.data.object)
@@ -126,12 +132,7 @@ class StripeSigning(Struct, frozen=True):
         kind: Any = _of_dispute(about, dispute.status)
         if dispute.payment_intent is None or kind is None:
             return None
-        try:
-            async with self.opened() as provider:
-                intent = await provider.retrieve(dispute.payment_intent)
-        except GatewayError as error:
-            # Stripe delivers it again.
-            raise ProblemError("store-unavailable", "The payment provider does not answer now.") from error
+        intent = await self._retrieved(dispute.payment_intent)
         if (payment := intent.metadata.get(PAYMENT)) is None:
             return None
         said: DisputedAmount
@@ -142,6 +143,15 @@ class StripeSigning(Struct, frozen=True):
             ended = EndedInquiry if dispute.status == "warning_closed" else DisputedAmount
             said = ended(id=dispute.id)
         return Webhook(id=event.id, type=kind, payment=payment, dispute=said)
+
+    async def _retrieved(self, reference: str) -> PaymentIntent:
+        """A payment intent as it is now, with its charge."""
+        try:
+            async with self.opened() as provider:
+                return await provider.retrieve(reference)
+        except GatewayError as error:
+            # Stripe delivers it again.
+            raise ProblemError("store-unavailable", "The payment provider does not answer now.") from error
 
 
 def _of_dispute(about: str, status: str) -> str | None:

@@ -280,7 +280,7 @@ async def test_a_webhook_of_stripe_tells_what_came_of_an_authorisation(stripe, p
     await held(port)
 
     webhook = await delivered(
-        stripe, event("payment_intent.amount_capturable_updated", stripe.intents["pi_1"]), secret=secret
+        stripe, event("payment_intent.amount_capturable_updated", in_event(stripe)), secret=secret
     )
 
     operation = webhook.operation
@@ -291,6 +291,40 @@ async def test_a_webhook_of_stripe_tells_what_came_of_an_authorisation(stripe, p
         operation.amount,
         operation.currency,
     )
+
+
+def in_event(stripe):
+    """The payment intent as events have it: their charge is an id."""
+    intent = stripe.intents["pi_1"]
+    return {**intent, "latest_charge": intent["latest_charge"]["id"]}
+
+
+async def test_a_webhook_of_stripe_says_until_when_as_an_answer_does(stripe, port):
+    outcome = await port.ask(HOLD, paid_by("pm_card_visa"))
+
+    webhook = await delivered(stripe, event("payment_intent.amount_capturable_updated", in_event(stripe)))
+
+    assert UNTIL == outcome.expires_at == webhook.operation.expires_at
+
+
+async def test_what_was_released_since_a_webhook_was_sent_is_not_held(stripe, port):
+    await held(port)
+    sent = event("payment_intent.amount_capturable_updated", in_event(stripe))
+    stripe.intents["pi_1"]["status"] = "canceled"
+
+    webhook = await delivered(stripe, sent)
+
+    assert "declined" == webhook.operation.status
+
+
+async def test_a_webhook_about_what_is_held_waits_until_stripe_answers(stripe, port):
+    await held(port)
+    stripe.fails = 1
+
+    with pytest.raises(ProblemError) as refused:
+        await delivered(stripe, event("payment_intent.succeeded", in_event(stripe)))
+
+    assert "store-unavailable" == refused.value.type.slug
 
 
 async def test_a_refund_that_came_back_and_disputes_are_in_webhooks_of_stripe(stripe, port):
