@@ -36,6 +36,7 @@ from tests.payment_examples import (
     authorisation_declined,
     authorisation_requested,
     capture_requested,
+    manual_refund_recorded,
     payment_authorised,
     payment_captured,
     payment_created,
@@ -279,6 +280,42 @@ async def test_a_lost_dispute_and_a_reversed_refund_are_recorded(shop):
     assert [type_name(RefundReversed), type_name(ChargebackOpened), type_name(ChargebackLost)] == kinds(
         shop, facts
     )[1::2]
+
+
+@pytest.mark.parametrize(
+    ("step", "number", "parts"),
+    [
+        ("capture", 1, {}),
+        ("authorise", 1, {}),
+        ("refund", 1, {"amount": 764}),
+        ("refund", 1, {"currency": "EUR"}),
+        ("refund", 1, {"payment": "pay-2"}),
+        ("refund", 0, {}),
+        ("refund", "01", {}),
+        ("refund", "²", {}),
+        ("refund", "1" * 5_000, {}),
+    ],
+    ids=["capture", "authorisation", "amount", "currency", "payment", "by hand", "zero", "squared", "long"],
+)
+async def test_a_webhook_that_reverses_another_refund_than_was_asked_for_decides_nothing(
+    shop, step, number, parts
+):
+    by_hand = manual_refund_recorded(amount=TOTAL - 765)
+    refunds = (refund_requested(amount=765, shipping=0), refund_succeeded(amount=765), by_hand)
+    facts = (*CAPTURED, *refunds)
+    await shop.given(*facts)
+    operation = about(shop, step, number, "refunded", **{"amount": 765, **parts})
+
+    assert (204, None) == await send(shop, webhook("evt_1", "refund.reversed", operation=operation))
+
+    assert [type_name(PspEventIngested)] == kinds(shop, facts)
+
+
+async def test_a_refund_that_is_not_recorded_yet_is_reversed_when_that_is_said_again(shop):
+    await shop.given(*CAPTURED)
+    back = webhook("evt_1", "refund.reversed", operation=about(shop, "refund", 1, "refunded"))
+
+    assert (409, "webhook-too-early") == await send(shop, back)
 
 
 @pytest.mark.parametrize(

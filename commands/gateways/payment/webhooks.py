@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
@@ -54,6 +55,9 @@ _STEPS: Final[dict[str, Step]] = {
     "void": "void",
     "refund": "refund",
 }
+
+_is_number: Final = re.compile("[1-9][0-9]{0,8}").fullmatch
+"""How a key ends: as this application writes it, in ASCII."""
 
 WebhookType = Literal[
     "operation.decided", "refund.reversed", "chargeback.opened", "chargeback.won", "chargeback.lost"
@@ -186,13 +190,29 @@ def _said(payment: Payment | None, webhook: Webhook, *, installation: str, now: 
         return _disputed(payment, payment_id, webhook.type, webhook.dispute, now)
     assert webhook.operation is not None, "it was read as one of both"
     beginning = f"{installation}:payment:{PAYMENT.stream(payment_id)}:"
-    step, _, number = webhook.operation.key.removeprefix(beginning).partition(":")
-    if not webhook.operation.key.startswith(beginning) or step not in _STEPS or not number.isdigit():
+    step, _, digits = webhook.operation.key.removeprefix(beginning).partition(":")
+    if not webhook.operation.key.startswith(beginning) or step not in _STEPS or not _is_number(digits):
         return []
+    number = int(digits)
     if webhook.type == "refund.reversed":
-        return refunding.record_reversed(payment, payment_id=payment_id, number=int(number), now=now)
+        return _reversed(payment, webhook.operation, _STEPS[step], number, now)
     assert payment is not None, "it was ingested"
-    return _decided(payment, webhook.operation, _STEPS[step], int(number), now)
+    return _decided(payment, webhook.operation, _STEPS[step], number, now)
+
+
+def _reversed(
+    payment: Payment | None, answer: ProviderAnswer, step: Step, number: int, now: datetime
+) -> Sequence[Event]:
+    """Nothing for another step or amount than a refund's; one that is not recorded yet is too early."""
+    assert payment is not None, "it was ingested"
+    asked = _asked_amount(payment, "refund", number)
+    is_of_refund = step == "refund" and (answer.payment, answer.currency) == (
+        payment.payment_id,
+        payment.currency,
+    )
+    if not is_of_refund or asked not in (None, answer.amount):
+        return []
+    return refunding.record_reversed(payment, payment_id=payment.payment_id, number=number, now=now)
 
 
 def _disputed(
