@@ -126,13 +126,12 @@ def promised(_reservation: None, event: StockReserved) -> StockReservation:
 
 @stock_reservations.on(BackorderAllocated)
 def arrived(reservation: StockReservation | None, event: BackorderAllocated) -> StockReservation:
-    """What the order waited for, next to what was reserved for it from its beginning."""
-    return StockReservation(
-        sku=event.sku,
-        order_id=event.order_id,
-        quantity=event.quantity + (0 if reservation is None else reservation.quantity),
-        reserved_at=event.allocated_at if reservation is None else reservation.reserved_at,
-    )
+    """What the order waited for, next to what was reserved for it from its beginning, which lies where it lay."""
+    if reservation is None:
+        return StockReservation(
+            sku=event.sku, order_id=event.order_id, quantity=event.quantity, reserved_at=event.allocated_at
+        )
+    return replace(reservation, quantity=reservation.quantity + event.quantity)
 
 
 def _reserved_elsewhere(event: StockLocated) -> Iterator[Key]:

@@ -132,6 +132,18 @@ def test_pieces_lie_at_locations_and_what_is_nowhere_else_lies_at_the_main_one()
     assert {} == folded(stock_reservations, *reserved, stock_shipped(quantity=4), left)
 
 
+@pytest.mark.parametrize(
+    ("came", "lie"), [((), {NORTH: 2}), ((stock_located(order_id=ORDER, on_hand=0, reserved=1),), {NORTH: 3})]
+)
+def test_pieces_that_come_in_leave_those_that_were_reserved_before_where_they_lie(came, lie):
+    there = stock_located(order_id=ORDER, on_hand=0, reserved=2)
+    before = stock_reserved(quantity=2), there, backorder_recorded(quantity=1)
+
+    (row,) = folded(stock_reservations, *before, backorder_allocated(quantity=1), *came).values()
+
+    assert (3, lie) == (row.quantity, row.elsewhere)
+
+
 def test_a_location_is_listed_as_it_was_set_last():
     (row,) = folded(stock_locations, location_set(), location_set(is_open=False)).values()
 
