@@ -271,15 +271,17 @@ def reserve(
 ) -> list[Event]:
     """Promise pieces that are there to an order: its whole demand for this code at once, never line by line.
 
-    They are taken from the first location that has them all, and if none has, from one after the other.
+    Orders that wait are served before. A location that has them all comes first, and if none has, one after the other.
 
     Raises:
-        InsufficientStock: not that many are available.
+        InsufficientStock: not that many are available then.
     """
     assert quantity > 0, "an order that demands nothing of a code reserves nothing"
+    served = _allocated(item, [], locations=locations, now=now)
+    item = item and _after(item, served)
     _require_available(item, sku=sku, quantity=quantity, locations=locations)
     reserved = StockReserved(sku=sku, order_id=order_id, quantity=quantity, reserved_at=in_utc(now))
-    return [reserved, *_taken(item, sku, order_id, quantity=quantity, locations=locations, now=now)]
+    return [*served, reserved, *_taken(item, sku, order_id, quantity=quantity, locations=locations, now=now)]
 
 
 def promise(
