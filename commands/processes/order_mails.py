@@ -40,7 +40,10 @@ from event_store.consumers.starting import HEAD
 ORDER_MAILS: Final = Process("order-mails", writes=(MAIL,), start=HEAD, gateway="mail")
 
 NOT_OLDER_THAN: Final = timedelta(days=7)
-"""An order that was placed longer ago was brought along from elsewhere: its buyer knows what became of it."""
+"""An order that was placed longer ago was brought along from elsewhere: its buyer knows what became of it.
+
+What the shop notes itself is as old as its note: an order may have waited for its pieces for weeks.
+"""
 
 UNPAID: Final = frozenset((Status.PLACED, Status.CONFIRMED))
 """Orders whose buyer may still pay."""
@@ -74,8 +77,12 @@ def _mail(
     *,
     about: Callable[[E], tuple[str, ...]] = lambda event: (event.order_id,),
     wanted: Callable[[E, Order], bool] = lambda *_: True,
+    since: Callable[[E, Order], datetime] = lambda _, order: order.placed_at,
 ) -> None:
-    """Declare that an event about an order is followed by one mail for each thing that it is `about`."""
+    """Declare that an event about an order is followed by one mail for each thing that it is `about`.
+
+    Nothing is written once `since`, usually when the order was placed, is longer ago than `NOT_OLDER_THAN`.
+    """
 
     def streams(event: E) -> Streams:
         return [(ORDER, event.order_id), (MAIL, id_about("order", template.name, *about(event)))]
@@ -83,7 +90,7 @@ def _mail(
     def write(event: E, view: DecisionView, now: datetime) -> Decision:
         order_id = OrderId(event.order_id)
         order = view.current(ORDER, order_id)
-        if order is None or not order.reachable or now - order.placed_at > NOT_OLDER_THAN:
+        if order is None or not order.reachable or now - since(event, order) > NOT_OLDER_THAN:
             return Decision()
         if not wanted(event, order):
             return Decision()
@@ -138,6 +145,7 @@ _mail(
     lambda event: {"why": _NEEDS[event.reason]},
     about=lambda event: (event.payment_id, str(event.attempt)),
     wanted=_is_unpaid,
+    since=lambda event, _: event.needed_at,
 )
 
 
@@ -150,7 +158,7 @@ def order_and_reminders(event: DispatchOverdue) -> Streams:
 def remind(event: DispatchOverdue, view: DecisionView, now: datetime) -> Decision:
     """Remind the warehouse of an order that should have left, and let its buyer choose; nothing once it left."""
     order = view.current(ORDER, event.order_id)
-    if order is None or order.status is not Status.CONFIRMED or now - event.waiting_since > NOT_OLDER_THAN:
+    if order is None or order.status is not Status.CONFIRMED or now - event.noted_at > NOT_OLDER_THAN:
         return Decision()
     to_warehouse, to_buyer = _reminders(event)
     since = {"order": event.order_id, "since": f"{event.waiting_since:%Y-%m-%d %H:%M} UTC"}

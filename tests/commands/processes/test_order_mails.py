@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from commands.processes.order_mails import NOT_OLDER_THAN, ORDER_MAILS
 from counterfoil.testing.spec import given_streams
@@ -68,18 +69,18 @@ def test_an_order_without_an_address_is_not_written_about(case, order):
     assert [] == decided(MAILS[case][0], order=(order,))
 
 
-LATE = dispatch_overdue(order_id=PLACED.order_id, waiting_since=NOW)
+LATE = dispatch_overdue(order_id=PLACED.order_id, waiting_since=NOW, noted_at=NOW)
 CONFIRMED = (PLACED, confirmed())
 
 
-def reminded(*mails, order=CONFIRMED, now=NOW):
+def reminded(*mails, event=LATE, order=CONFIRMED, now=NOW):
     """The templates that a late order is written about by."""
     reaction = ORDER_MAILS.reactions[domain_event.type_name(LATE)]
     before = (
         *((ORDER, PLACED.order_id, each) for each in order),
         *((MAIL, each.mail_id, each) for each in mails),
     )
-    return [mail for _, _, mail in reaction.decide(LATE, given_streams(*before).view, now).events]
+    return [mail for _, _, mail in reaction.decide(event, given_streams(*before).view, now).events]
 
 
 def test_warehouse_and_buyer_are_written_to_about_an_order_that_is_late_once_for_each_time():
@@ -103,8 +104,16 @@ def test_nobody_is_written_to_about_an_order_that_is_late_no_more(over):
     assert [] == reminded(order=(*CONFIRMED, over))
 
 
-def test_nobody_is_written_to_about_an_order_that_waits_since_long_ago():
-    assert [] == reminded(now=NOW + NOT_OLDER_THAN + timedelta(seconds=1))
+def test_a_warehouse_that_may_take_weeks_is_reminded_once_they_are_over():
+    weeks = NOW + timedelta(days=30)
+
+    assert 2 == len(reminded(event=replace(LATE, noted_at=weeks), now=weeks))
+
+
+def test_nobody_is_written_to_about_an_order_of_which_was_noted_long_ago_that_it_is_late():
+    noted = replace(LATE, noted_at=NOW)
+
+    assert [] == reminded(event=noted, now=NOW + NOT_OLDER_THAN + timedelta(seconds=1))
 
 
 def test_an_order_of_long_ago_is_not_written_about():
@@ -116,6 +125,15 @@ def test_nobody_is_asked_to_pay_for_an_order_that_is_over(over):
     order = (PLACED, confirmed(), over) if type(over) is not type(rejected()) else (PLACED, over)
 
     assert [] == decided(payment_needed(), order=order)
+
+
+def test_the_payment_of_an_order_that_waited_for_its_pieces_is_asked_for_unless_it_was_needed_long_ago():
+    needed = NOW + timedelta(days=30)
+
+    [mail] = decided(payment_needed(needed_at=needed), now=needed)
+
+    assert "payment-needed" == mail.template
+    assert [] == decided(payment_needed(needed_at=needed), now=needed + NOT_OLDER_THAN + timedelta(seconds=1))
 
 
 def test_a_payment_is_asked_for_once_for_each_attempt_that_failed():
