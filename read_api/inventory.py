@@ -110,6 +110,7 @@ LOCATIONS: Final = ListOf(
         "Locations that stock lies in",
         "`main` is there from the beginning, open and with priority 0, and listed once it was set.",
         {"location_id": "north", "priority": 10, "is_open": True, "set_at": "2026-01-31T08:26:01Z"},
+        example_ids=("north", "south"),
     ),
 )
 

@@ -71,6 +71,8 @@ _POSTING_EXAMPLE: Final = {
     "amount": 765,
     "posted_at": "2026-01-31T08:27:00Z",
 }
+_POSTING_ID: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9_.~: -]{0,254}[A-Za-z0-9])?$"
+"""Ids of a payment or customer, of what moved money, such as store credit of a refund, and an account, joined."""
 _CREDIT_EXAMPLE: Final = {
     "customer_id": "17850",
     "balances": [{"currency": "GBP", "balance": 500, "available": 235}],
@@ -144,6 +146,7 @@ LEDGER: Final = ListOf(
     path="/payment-ledger",
     requires="ledger:read",
     view=payment_ledger,
+    id_pattern=_POSTING_ID,
     filters=(
         by_value("order_id", "order_id", description="Only of this order.", example="536365"),
         *by_day("posted_at", said="Posted"),

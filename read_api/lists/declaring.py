@@ -89,7 +89,8 @@ class Listed(Struct, frozen=True):
 class ListOf(Struct, frozen=True, dict=True, kw_only=True):
     """The rows of a view, at a path; the first sort that can be combined with the filters given is the usual one.
 
-    `owner` is the column that says whose a row is, where the list requires `Owned`.
+    `owner` is the column that says whose a row is, where the list requires `Owned`. `id_pattern` is what an id has to
+    be, where rows can be asked for by ids.
     """
 
     path: str
@@ -98,6 +99,7 @@ class ListOf(Struct, frozen=True, dict=True, kw_only=True):
     sorts: tuple[Sort, ...]
     filters: tuple[Filter, ...] = ()
     owner: str | None = None
+    id_pattern: str = parameters.ID_PATTERN
     documented: Listed
 
     def __post_init__(self) -> None:
@@ -141,6 +143,11 @@ class ListOf(Struct, frozen=True, dict=True, kw_only=True):
     def takes_ids(self) -> bool:
         """Whether rows can be asked for by ids: the key is one text."""
         return [each.sql_type for each in self.view.key_columns] == ["text"]
+
+    @cached_property
+    def is_id(self) -> Callable[[str], object]:
+        """Whether a text can be the id of a row: anything but None if it can."""
+        return re.compile(self.id_pattern).fullmatch
 
     @cached_property
     def folds_back(self) -> bool:

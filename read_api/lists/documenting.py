@@ -56,7 +56,7 @@ def _ids(listed: ListOf) -> list[Document]:
         return []
     schema = {
         "type": "array",
-        "items": {"type": "string", "pattern": parameters.ID_PATTERN},
+        "items": {"type": "string", "pattern": listed.id_pattern},
         "minItems": 1,
         "maxItems": IDS_MAX,
     }

@@ -98,7 +98,7 @@ def read(listed: ListOf, query: bytes, *, whole: bool, only_of: str | None = Non
     )
     given = dict(found)
     if ids:
-        return ByIds(_ids(ids, given, whole=whole), only_of)
+        return ByIds(_ids(listed, ids, given, whole=whole), only_of)
     question = structs.replace(_question(listed, given), only_of=only_of)
     if whole:
         for name in (LIMIT, CURSOR, PINNED):
@@ -113,7 +113,7 @@ def _known(listed: ListOf) -> list[str]:
     return own + [PINNED] * listed.can_be_pinned + [IDS] * listed.takes_ids
 
 
-def _ids(texts: Sequence[str], given: Mapping[str, str], *, whole: bool) -> tuple[str, ...]:
+def _ids(listed: ListOf, texts: Sequence[str], given: Mapping[str, str], *, whole: bool) -> tuple[str, ...]:
     if others := [name for name in given if name != IDS]:
         raise invalid_parameter(others[0], f"Ids name their rows: {others[0]} cannot be combined with {IDS}")
     if whole:
@@ -123,7 +123,7 @@ def _ids(texts: Sequence[str], given: Mapping[str, str], *, whole: bool) -> tupl
         raise invalid_parameter(IDS, f"One request asks for {IDS_MAX} ids at most, not {len(named)}")
     ids = tuple(dict.fromkeys(named))
     for each in ids:
-        if not parameters.is_id(each):
+        if not listed.is_id(each):
             raise invalid_parameter(IDS, f"{each[: parameters.NAME_LENGTH_MAX]!r} cannot be an id")
     return ids
 
