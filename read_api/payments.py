@@ -152,13 +152,13 @@ LEDGER: Final = ListOf(
         *by_day("posted_at", said="Posted"),
     ),
     sorts=(
-        Sort("posted_at", ("posted_at", "posting_id"), filters=("from", "to")),
-        Sort("posting_id", ("posting_id",), filters=("order_id",)),
+        Sort("posted_at", ("posted_at", "posting_id"), filters=("order_id", "from", "to")),
+        Sort("posting_id", ("posting_id",)),
     ),
     documented=Listed(
         "list_payment_ledger",
         "PaymentLedgerPage",
-        "Postings of the payments ledger",
+        "Postings of the payments ledger, oldest first",
         "Two for each movement of money. All postings of a currency add up to zero, and so do those of an order. Those"
         " of store credit that is of no order have none.",
         _POSTING_EXAMPLE,

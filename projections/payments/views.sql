@@ -6,5 +6,5 @@ create index on {table} (waiting, created_at, payment_id);
 create index on {table} (waits_for, payment_id);
 
 -- view: payment_ledger
-create index on {table} (order_id, posting_id);
+create index on {table} (order_id, posted_at, posting_id);
 create index on {table} (posted_at, posting_id);

@@ -1,0 +1,54 @@
+"""The books of payments, as they are asked about over HTTP."""
+
+from datetime import timedelta
+
+import pytest
+
+from counterfoil.contexts import SHOP_CONTEXTS
+from counterfoil.testing import queries
+from domain.ids import CaptureId, OrderId
+from domain.money import Minor
+from domain.payments.payment import PAYMENT as PAYMENTS
+from tests.payment_examples import (
+    NOW,
+    ORDER,
+    PAYMENT,
+    TILL,
+    authorisation_requested,
+    capture_requested,
+    manual_payment_recorded,
+    payment_authorised,
+    payment_captured,
+    payment_created,
+)
+
+pytestmark = pytest.mark.anyio
+
+FIRST, SECOND = CaptureId("z"), CaptureId("a")
+BOOKED = [f"{PAYMENT}~capture:{each}~{side}" for each in (FIRST, SECOND) for side in ("buyer", "provider")]
+
+
+async def test_postings_of_an_order_are_listed_oldest_first_and_by_their_ids(database_url):
+    held = (payment_created(), authorisation_requested(), payment_authorised())
+    captured = [
+        capture
+        for day, of_it in enumerate(({"capture_id": FIRST}, {"capture_id": SECOND}))
+        for capture in (
+            capture_requested(**of_it, number=day + 1, amount=Minor(600)),
+            payment_captured(**of_it, amount=Minor(600), captured_at=NOW + timedelta(days=day)),
+        )
+    ]
+    of_another = {"order_id": OrderId("another"), "payment_id": TILL}
+    async with queries.opened(database_url, *SHOP_CONTEXTS) as shop:
+        await shop.record((PAYMENTS, TILL, manual_payment_recorded(**of_another)))
+        await shop.record(*((PAYMENTS, PAYMENT, each) for each in (*held, *captured)))
+        await shop.carried()
+
+        async def listed(**asked):
+            answer = await shop.get("/v1/payment-ledger", params=asked)
+            return [each["posting_id"] for each in answer.body["items"]]
+
+        assert BOOKED == await listed(order_id=ORDER)
+        assert BOOKED[::-1] == await listed(order_id=ORDER, sort="-posted_at")
+        assert BOOKED[2:] == await listed(order_id=ORDER, **{"from": f"{NOW + timedelta(days=1):%Y-%m-%d}"})
+        assert BOOKED[1:3] == await listed(ids=",".join(BOOKED[1:3]))
