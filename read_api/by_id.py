@@ -119,7 +119,7 @@ class KeyedEndpoint:
     async def answer(self, exchange: Exchange) -> Response:
         """Answer one request."""
         scope = exchange.scope
-        key = exchange.parameters[self._parameter]
+        key = self._resource.id_of(exchange.parameters[self._parameter])
         if not parameters.is_id(key):
             raise ProblemError("not-found", f"No {self._resource.noun} can have this id.")
         only_of = confined_to(exchange.principal, self.requires)
@@ -180,7 +180,7 @@ class KeyedEndpoint:
         for name, _ in exchange.headers:
             if name in _CONDITIONS:
                 return None
-        key = exchange.parameters[self._parameter]
+        key = self._resource.id_of(exchange.parameters[self._parameter])
         if self._reveal.hides:
             return None
         if exchange.scope["method"] != "GET" or not parameters.is_id(key):

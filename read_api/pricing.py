@@ -11,6 +11,7 @@ from projections.pricing.views import (
     TaxRates,
     channel_price_lists,
     coupon_details,
+    coupon_meant,
     customer_group,
     price_timeline,
     promotion_details,
@@ -25,7 +26,7 @@ PRICE_LISTS: Final = Resource(noun="choice of price lists", view=channel_price_l
 CUSTOMER_GROUP: Final = Resource(noun="group of a customer", view=customer_group, render=only_row)
 TAX_TABLE: Final = Resource(noun="tax table", view=tax_rates, render=only_row)
 PROMOTION: Final = Resource(noun="promotion", view=promotion_details, render=only_row)
-COUPON: Final = Resource(noun="coupon", view=coupon_details, render=only_row)
+COUPON: Final = Resource(noun="coupon", view=coupon_details, render=only_row, id_of=coupon_meant)
 
 _PRICES: Final = {
     "sku": "85123A",

@@ -18,7 +18,7 @@ from domain.ids import (
     TaxCategoryId,
 )
 from domain.money import Currency, Minor, UnitPrice
-from domain.pricing.coupon import COUPON
+from domain.pricing.coupon import COUPON, code_of
 from domain.pricing.customer_group import CUSTOMER_GROUP
 from domain.pricing.events import ChosenList, Stacking
 from domain.pricing.price import PRICES
@@ -171,3 +171,8 @@ coupon_details = View(
     document="pricing:coupon",
     category=COUPON.category,
 )
+
+
+def coupon_meant(given: str) -> CouponId:
+    """The key of the coupon that somebody means by a text, as commands read it."""
+    return code_of(given)

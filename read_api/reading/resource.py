@@ -24,7 +24,8 @@ class Resource(Struct, frozen=True, dict=True):
 
     A view with a document has one row per id, and its document is what is shown. `owner` is the column that says whose
     a thing is; it is shown, too. `shared_s`: for so many seconds shared caches may answer callers without a token, who
-    then are shown what is so much older; 0: nothing is kept by them.
+    then are shown what is so much older; 0: nothing is kept by them. `id_of` is the id that a text in the address
+    means, where people write one id in several ways.
     """
 
     noun: str
@@ -32,6 +33,7 @@ class Resource(Struct, frozen=True, dict=True):
     render: Render
     owner: str | None = None
     shared_s: int = 0
+    id_of: Callable[[str], str] = str
 
     @cached_property
     def _owner_of(self) -> msgspec.json.Decoder[Any]:
