@@ -132,6 +132,8 @@ class AmountExceedsDue(Conflict):
     due: Minor
 
     def __str__(self) -> str:
+        if self.due <= 0:
+            return f"Nothing is due for order '{self.order_id}'."
         return f"{self.due} is due for order '{self.order_id}', not {self.amount}."
 
 
@@ -148,6 +150,8 @@ class AmountExceedsCapturable(Conflict):
     capturable: Minor
 
     def __str__(self) -> str:
+        if self.capturable <= 0:
+            return f"Nothing of payment '{self.payment_id}' can be captured."
         return f"{self.capturable} of payment '{self.payment_id}' can be captured, not {self.amount}."
 
 

@@ -141,9 +141,9 @@ def test_the_payments_of_an_order_are_no_more_than_its_total():
     half = replace(PAYABLE, covered=Minor(1000))
 
     assert [payment_created(amount=Minor(265))] == create(of=half)
-    with pytest.raises(AmountExceedsDue):
+    with pytest.raises(AmountExceedsDue, match=r"^265 is due for order '536365', not 266\.$"):
         create(of=half, amount=Minor(266))
-    with pytest.raises(AmountExceedsDue):
+    with pytest.raises(AmountExceedsDue, match=r"^Nothing is due for order '536365'\.$"):
         create(of=replace(PAYABLE, covered=TOTAL))
 
 
@@ -296,7 +296,7 @@ def test_parts_are_captured_until_nothing_is_left():
     second = capture(*HELD, *first, capture_id=CaptureId("parcel-2"))
 
     assert [capture_requested(amount=Minor(500), number=2, capture_id=CaptureId("parcel-2"))] == second
-    with pytest.raises(AmountExceedsCapturable):
+    with pytest.raises(AmountExceedsCapturable, match=r"^Nothing of payment 'pay-1' can be captured\.$"):
         capture(*HELD, *first, *second, capture_id=CaptureId("parcel-3"), amount=Minor(1))
 
 
