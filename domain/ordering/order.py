@@ -198,17 +198,17 @@ class AlreadyShipped(Conflict):
 
 @dataclass(kw_only=True, eq=False)
 class NotConfirmed(Conflict):
-    """Only a confirmed order is shipped."""
+    """Only a confirmed order is shipped, or loses its stock."""
 
     title = "The order is not confirmed"
-    meaning = "Only an order with reserved stock can be shipped. `facts.status` has its status."
-    remedy = "Wait until a placed order is confirmed; rejected and cancelled orders are never shipped."
+    meaning = "Only a confirmed order can be shipped, or lose its stock. `facts.status` has its status."
+    remedy = "Wait until a placed order is confirmed; name none that is shipped, rejected or cancelled."
 
     order_id: OrderId
     status: Status
 
     def __str__(self) -> str:
-        return f"Order '{self.order_id}' is {self.status}; only a confirmed order is shipped."
+        return f"Order '{self.order_id}' is {self.status}; this needs a confirmed order."
 
 
 @dataclass(kw_only=True, eq=False)

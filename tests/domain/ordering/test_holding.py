@@ -105,6 +105,11 @@ def test_no_hold_of_an_order_that_there_is_not_is_lifted():
         lift()
 
 
+def test_an_order_that_is_shipped_is_refused_in_words_that_fit_a_loss():
+    with pytest.raises(NotConfirmed, match=r"^Order '536365' is shipped; this needs a confirmed order\.$"):
+        lose_stock(*CONFIRMED, shipped())
+
+
 def test_an_order_that_loses_its_stock_is_held_until_it_is_replaced():
     assert [order_stock_lost(), order_held(reason="stock")] == lose_stock(*CONFIRMED)
     assert [order_stock_lost()] == lose_stock(*CONFIRMED, order_held(reason="stock")), "it is held already"
@@ -119,6 +124,7 @@ def test_an_order_that_loses_its_stock_is_held_until_it_is_replaced():
         ((), SKU, OrderUnknown),
         ((placed(),), SKU, NotConfirmed),
         ((*CONFIRMED, cancelled()), SKU, NotConfirmed),
+        ((*CONFIRMED, shipped()), SKU, NotConfirmed),
         (CONFIRMED, POSTAGE, NothingReserved),
         (CONFIRMED, "none", NothingReserved),
         (LOST, SKU, NothingReserved),
