@@ -10,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 
 from runtime.http import api_version, problem_answers
-from runtime.problems import ERRORS_MAX, Fault, ProblemError
+from runtime.problems import ERRORS_MAX, Fault, ProblemError, sentence
 
 ID_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,62}[A-Za-z0-9])?$"
 """An id as clients may choose it: ASCII letters, digits, `_`, `.`, `-`, space; first and last a letter or digit."""
@@ -60,8 +60,10 @@ def refuse_unknown(given: Iterable[tuple[str, str]], *, known: Sequence[str]) ->
 
 def invalid(faults: Sequence[Fault]) -> ProblemError:
     """The problem for parameters that cannot be accepted."""
-    detail = f"{faults[0].detail}." if len(faults) == 1 else f"{len(faults)} parameters cannot be accepted."
-    return ProblemError("invalid-parameter", detail.replace("..", "."), errors=faults)
+    detail = (
+        sentence(faults[0].detail) if len(faults) == 1 else f"{len(faults)} parameters cannot be accepted."
+    )
+    return ProblemError("invalid-parameter", detail, errors=faults)
 
 
 def invalid_parameter(name: str, detail: str) -> ProblemError:

@@ -112,5 +112,10 @@ def from_body_errors(errors: Sequence[Mapping[str, Any]]) -> ProblemError:
 def invalid(faults: Sequence[Fault], *, found: int | None = None) -> ProblemError:
     """The problem for a request with these faults; `found` of them in all if not every one is named."""
     count = len(faults) if found is None else found
-    detail = f"{faults[0].detail}." if count == 1 else f"{count} members cannot be accepted."
-    return ProblemError("validation-failed", detail.replace("..", "."), errors=faults)
+    detail = sentence(faults[0].detail) if count == 1 else f"{count} members cannot be accepted."
+    return ProblemError("validation-failed", detail, errors=faults)
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop, unless it ends as a sentence does."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."

@@ -231,4 +231,4 @@ async def test_a_read_takes_no_parameters_but_as_of(api):
 
     assert answer.status_code == 400
     assert answer.json()["code"] == "invalid-parameter"
-    assert "did you mean as_of?" in answer.json()["detail"]
+    assert "There is no parameter as-of here; did you mean as_of?" == answer.json()["detail"]
