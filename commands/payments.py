@@ -33,6 +33,7 @@ from domain.payments.events import (
     RefundTarget,
 )
 from domain.payments.payment import PAYMENT, Payment
+from domain.payments.refunding import Ordered
 from domain.payments.refusals import (
     AmountExceedsCapturable,
     AmountExceedsDue,
@@ -50,6 +51,7 @@ from domain.payments.refusals import (
     PaymentIdTaken,
     PaymentIsClosed,
     PaymentUnknown,
+    RefundBeyondOrder,
     RefundDoesNotAddUp,
     RefundIdTaken,
 )
@@ -138,9 +140,9 @@ class RefundAmount(Payload):
         json_schema_extra={
             "example": {
                 "refund_id": "return-1",
-                "amount": 765,
+                "amount": 755,
                 "lines": [{"line_id": 1, "quantity": 1, "amount": 255}],
-                "shipping": 510,
+                "shipping": 500,
                 "reason": "return",
             }
         }
@@ -289,6 +291,7 @@ async def void_payment(payment_id: PaymentId, body: VoidPayment, caller: Caller)
         *_NOT_THERE,
         AmountExceedsRefundable,
         RefundDoesNotAddUp,
+        RefundBeyondOrder,
         RefundIdTaken,
         NobodyToCredit,
         CardNumberGiven,
@@ -313,6 +316,8 @@ async def refund_payment(payment_id: PaymentId, body: RefundAmount, caller: Call
 
     def refund(payment: Payment | None, view: DecisionView) -> Decision:
         refunded = refunding.refund(payment, payment_id=payment_id, request=request, now=caller.now)
+        if refunded and payment is not None and (request.lines or request.shipping):
+            refunding.require_ordered(request, _ordered(payment.order_id, view))
         decided = events_of(PAYMENT, payment_id, refunded)
         if not refunded or request.to == "original":
             return Decision(decided)
@@ -407,6 +412,13 @@ def require_payable(order: Order | None) -> None:
     """
     if order is not None and order.status in {Status.REJECTED, Status.CANCELLED}:
         raise OrderNotPayable(order_id=order.order_id, status=order.status)
+
+
+def _ordered(order_id: OrderId, view: DecisionView) -> Ordered:
+    order = view.known(ORDER, order_id)  # its lines never change
+    assert order is not None, "a payment is of an order"
+    shipping = Minor(sum(each.total for each in order.skus if not each.stocked))
+    return Ordered(order_id=order_id, pieces=order.pieces, shipping=shipping)
 
 
 def _payer(payment: Payment) -> str | None:

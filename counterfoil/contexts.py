@@ -293,6 +293,7 @@ PAYMENTS: Final = Context(
         payment_refusals.Declined,
         payment_refusals.CardNumberGiven,
         payment_refusals.RefundDoesNotAddUp,
+        payment_refusals.RefundBeyondOrder,
         payment_refusals.WebhookTooEarly,
         payment_refusals.InsufficientCredit,
         payment_refusals.CreditIdTaken,

@@ -67,7 +67,7 @@ class Status(StrEnum):
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """The state that decisions need and later events repeat. `lines` counts lines, `units` pieces.
+    """The state that decisions need and later events repeat. `pieces` are those of each line, `units` of all.
 
     `reachable`: its contact data has an address of e-mail. `redeems`: it uses a coupon. `holds`: why it is not to be
     shipped. `lost`: the SKUs of which nothing is reserved any more. `backordered`: pieces that it waits for, by SKU.
@@ -80,7 +80,7 @@ class Order(Struct, frozen=True, kw_only=True):
     placed_at: datetime
     country: str
     currency: Currency
-    lines: int
+    pieces: tuple[int, ...]
     skus: tuple[SkuTotal, ...]
     units: int
     total: Minor
@@ -303,7 +303,7 @@ def _placed(event: OrderPlaced) -> Order:
         placed_at=event.placed_at,
         country=event.country,
         currency=event.currency,
-        lines=len(event.lines),
+        pieces=tuple(line.quantity for line in event.lines),
         skus=per_sku(event.lines),
         units=sum(line.quantity for line in event.lines),
         total=event.total,
@@ -492,7 +492,7 @@ def _sale(order: Order) -> dict[str, Any]:
         "placed_at": order.placed_at,
         "country": order.country,
         "currency": order.currency,
-        "lines": order.lines,
+        "lines": len(order.pieces),
         "skus": order.skus,
         "units": order.units,
         "total": order.total,

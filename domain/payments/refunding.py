@@ -1,12 +1,13 @@
 """Decisions about money that goes back."""
 
+from collections import Counter
 from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
 
 from domain.event import Event
-from domain.ids import PaymentId, RefundId
+from domain.ids import OrderId, PaymentId, RefundId
 from domain.moment import in_utc
 from domain.money import Minor
 from domain.payments.authorising import require_no_card_number
@@ -27,6 +28,7 @@ from domain.payments.refusals import (
     AmountExceedsRefundable,
     ManuallyPaid,
     NobodyToCredit,
+    RefundBeyondOrder,
     RefundDoesNotAddUp,
     RefundIdTaken,
     WebhookTooEarly,
@@ -45,6 +47,31 @@ class RefundRequest(Struct, frozen=True, kw_only=True):
     shipping: Minor = Minor(0)
     reason: RefundReason
     to: RefundTarget = "original"
+
+
+class Ordered(Struct, frozen=True, kw_only=True):
+    """The order that a refund is about: the pieces of each of its lines, the first being line 1, and its shipping."""
+
+    order_id: OrderId
+    pieces: tuple[int, ...]
+    shipping: Minor
+
+
+def require_ordered(request: RefundRequest, ordered: Ordered) -> None:
+    """Refuse a refund whose parts its order does not have; what earlier refunds were for is not counted.
+
+    Raises:
+        RefundBeyondOrder: a line is not there, or has fewer pieces, or its shipping came to less.
+    """
+    back: Counter[int] = Counter()
+    for line in request.lines:
+        back[line.line_id] += line.quantity
+    pieces = dict(enumerate(ordered.pieces, start=1))
+    beyond = [f"line {each}" for each, quantity in sorted(back.items()) if quantity > pieces.get(each, 0)]
+    if request.shipping > ordered.shipping:
+        beyond.append("shipping")
+    if beyond:
+        raise RefundBeyondOrder(order_id=ordered.order_id, parts=tuple(beyond))
 
 
 def refund(

@@ -5,7 +5,7 @@ Conflict      PaymentIdTaken, CaptureIdTaken, RefundIdTaken, AttemptInProgress, 
               AmountExceedsDue, AmountExceedsCapturable, AmountExceedsRefundable, OrderNotPayable, PaymentIsClosed,
               CaptureInProgress, ManuallyPaid, WebhookTooEarly, InsufficientCredit, CreditIdTaken, CreditHoldIdTaken,
               CreditHoldSettled, NobodyToCredit
-Unacceptable  Declined, CardNumberGiven, RefundDoesNotAddUp
+Unacceptable  Declined, CardNumberGiven, RefundDoesNotAddUp, RefundBeyondOrder
 """
 
 from dataclasses import dataclass
@@ -292,6 +292,24 @@ class RefundDoesNotAddUp(Unacceptable):
 
     def __str__(self) -> str:
         return f"Lines and shipping add up to {self.parts}, not to {self.amount}."
+
+
+@dataclass(kw_only=True, eq=False)
+class RefundBeyondOrder(Unacceptable):
+    """Its parts were not all ordered."""
+
+    title = "The refund is for more than was ordered"
+    meaning = (
+        "The order does not have the lines, or not so many pieces of them, or not so much of shipping, that"
+        " `facts.parts` names. Shipping is what its lines come to that are not kept in stock."
+    )
+    remedy = "Correct these parts, or refund the amount without any."
+
+    order_id: OrderId
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"Order '{self.order_id}' does not have that much: {', '.join(self.parts)}."
 
 
 @dataclass(kw_only=True, eq=False)

@@ -162,6 +162,10 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
         {**REFUND, "amount": 99_999},
     ),
     ("refund_payment", "refund-does-not-add-up"): (_to("captured", "refunds"), {**REFUND, "shipping": 2}),
+    ("refund_payment", "refund-beyond-order"): (
+        _to("captured", "refunds"),
+        {**REFUND, "lines": [{"line_id": 4, "quantity": 1, "amount": 1}]},
+    ),
     ("refund_payment", "refund-id-taken"): (
         _to("captured", "refunds"),
         {**REFUND, "refund_id": "refunded", "amount": 2},
