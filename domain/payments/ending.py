@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from domain.event import Event
-from domain.ids import CaptureId, RefundId
+from domain.ids import PART_SEPARATOR, CaptureId, RefundId
 from domain.money import Minor
 from domain.payments import authorising, capturing, refunding
 from domain.payments.payment import OPEN, MovementStep, Payment, Status
@@ -16,6 +16,9 @@ from domain.payments.refusals import Declined
 
 TRIES_MAX: Final = 3
 """Voids and failed refunds of a payment that nobody looked at in between."""
+
+_REFUND: Final = f"cancelled{PART_SEPARATOR}"
+"""Ids of refunds that are requested here begin with it, and no others: people's own ids have no separator."""
 
 
 def collect(payment: Payment, *, now: datetime) -> list[Event]:
@@ -43,18 +46,22 @@ def collect(payment: Payment, *, now: datetime) -> list[Event]:
 
 
 def let_go(payment: Payment, *, now: datetime) -> list[Event]:
-    """Have the provider release what it holds, and give back what it took; where to send what came back, people say."""
+    """Have the provider release what it holds, and give back what it took; where to send what came back, people say.
+
+    Only what came of refunds that were requested here counts: one of staff that failed or came back before, such as
+    one of goodwill, says nothing about these, and people saw to it.
+    """
     if payment.status in OPEN or payment.capturing > 0:
         return []
     events: list[Event] = []
     if payment.voids < TRIES_MAX:
         events += authorising.void(payment, payment_id=payment.payment_id, now=now)
-    steps = [refund.step for refund in payment.refunds.values()]
+    steps = [refund.step for refund_id, refund in payment.refunds.items() if refund_id.startswith(_REFUND)]
     amount = min(payment.refundable, max(payment.collected.values(), default=Minor(0)))
     is_refused = MovementStep.REVERSED in steps or steps.count(MovementStep.FAILED) >= TRIES_MAX
     if amount > 0 and not payment.refunding and not is_refused:
         request = RefundRequest(
-            refund_id=RefundId(f"cancelled~{len(payment.refunds) + 1}"),
+            refund_id=RefundId(f"{_REFUND}{len(payment.refunds) + 1}"),
             amount=amount,
             reason="cancellation",
         )

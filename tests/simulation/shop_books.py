@@ -329,7 +329,10 @@ class Books:
         """Nothing stays with an order that is off, unless the provider refused to give it back, time and again."""
         if payment.capturable and payment.voids < ending.TRIES_MAX:
             yield f"{order_id} is off, and {payment.capturable} are held for it"
-        failed = sum(each.step is MovementStep.FAILED for each in payment.refunds.values())
+        refunds = payment.refunds.items()
+        failed = sum(
+            each.step is MovementStep.FAILED for name, each in refunds if name.startswith("cancelled~")
+        )
         came_back = self.sums[payment.payment_id]["reversed"]
         if payment.refundable > came_back and failed < ending.TRIES_MAX:
             yield f"{order_id} is off, and {payment.refundable} of it were kept"

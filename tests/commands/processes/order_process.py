@@ -137,6 +137,11 @@ ROWS: Final = (
         "test_a_refund_that_fails_is_tried_again_some_times",
     ),
     Row(
+        "refunds of staff failed or came back before the order is cancelled, or its lost parcel settled",
+        "all that is left is refunded: only refunds of the process itself count as its tries",
+        "test_a_cancelled_order_is_refunded_whatever_came_of_refunds_before",
+    ),
+    Row(
         "a refund was reversed",
         "the payment waits for somebody (`refund_reversed`), and nothing is requested by itself",
         "test_a_refund_that_comes_back_waits_for_somebody",

@@ -9,7 +9,7 @@ from counterfoil.testing.scheduling import FOUND_WITHIN, first_problem
 from domain.ids import OrderId, RefundId
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
-from domain.money import UnitPrice
+from domain.money import Minor, UnitPrice
 from domain.ordering import holding
 from domain.ordering import order as orders
 from domain.ordering.lines import LineRequest
@@ -18,6 +18,7 @@ from domain.ordering.purchase import payment_of
 from domain.payments import authorising, capturing, ending, refunding
 from domain.payments.payment import PAYMENT
 from domain.payments.payment import Status as Authorisation
+from domain.payments.refunding import RefundRequest
 from tests.commands.processes.buying import AGAIN, HOLD, ID, SKU, TOTAL, Sale, asked, run
 from tests.commands.processes.test_order_process import (
     CancelledAfterCapture,
@@ -70,6 +71,34 @@ class RefundedByHand(RefundFails):
 
 def test_what_was_not_refunded_is_sent_to_another_destination(sold):
     assert {} == sold(RefundedByHand)
+
+
+class RefundedBefore(CancelledAfterCapture):
+    """Before it is cancelled, a refund of goodwill fails as often as one of a cancellation is tried."""
+
+    requested = asked(authorisation=1, capture=1, refund=ending.TRIES_MAX + 1)
+
+    def act(self):
+        if self.sold.status is not Status.CONFIRMED or self.paid is None:
+            return
+        self.capture_by_hand(self.paid)
+        if len(self.paid.refunds) == ending.TRIES_MAX and not self.paid.refunding:
+            self.cancel()
+        elif self.paid.captured and not self.paid.refunding:
+            goodwill = RefundRequest(
+                refund_id=RefundId(f"goodwill-{len(self.paid.refunds)}"), amount=Minor(1), reason="goodwill"
+            )
+            of_it = {"payment_id": payment_of(ID), "request": goodwill, "now": self.now}
+            self.append(PAYMENT, ID, refunding.refund(self.paid, **of_it))
+
+    def refund(self, payment, number):
+        if number > ending.TRIES_MAX:
+            return super().refund(payment, number)
+        return refunding.record_refund_failed(payment, number=number, code="no", now=self.now)
+
+
+def test_a_cancelled_order_is_refunded_whatever_came_of_refunds_before(sold):
+    assert {} == sold(RefundedBefore)
 
 
 class HeldAgain(Shipped):
