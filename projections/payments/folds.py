@@ -128,6 +128,12 @@ def payment_needed(payment: PaymentDetails | None, event: PaymentNeeded) -> Paym
     return _waiting(replace(payment, uncollected=True), event.needed_at)
 
 
+@payment_details.on(AuthorisationVoided)
+def voided(payment: PaymentDetails, event: AuthorisationVoided) -> PaymentDetails:
+    """It collects no more, so nobody has to see to that: its order is paid another way, or settled without."""
+    return _waiting(replace(_moved(payment, event), uncollected=False))
+
+
 @payment_details.on(CaptureRequested)
 def capture_requested(payment: PaymentDetails, event: CaptureRequested) -> PaymentDetails:
     """Its outcome is not known."""
@@ -207,9 +213,9 @@ def chargeback_won(payment: PaymentDetails, event: ChargebackWon) -> PaymentDeta
 
 @payment_details.on(ChargebackLost)
 def chargeback_lost(payment: PaymentDetails, event: ChargebackLost) -> PaymentDetails:
-    """The buyer has it."""
+    """The buyer has it, so less of what was to go back is owed, if any."""
     lost = _changed(payment.disputes, "dispute_id", event, {"step": "lost"})
-    return replace(_moved(payment, event), disputes=lost)
+    return _owing(replace(_moved(payment, event), disputes=lost), 0)
 
 
 @payment_details.on(PspEventIngested)
@@ -276,8 +282,14 @@ def _moved(payment: P, event: Any) -> P:
 
 
 def _owing(payment: PaymentDetails, amount: int, since: datetime | None = None) -> PaymentDetails:
-    """What did not go back is owed; a refund that is requested after that is taken for another try."""
-    return _waiting(replace(payment, owed=Minor(max(0, payment.owed + amount))), since)
+    """What did not go back is owed; a refund that is requested after that is taken for another try.
+
+    No more is owed than the buyer has not got in any other way. An open dispute does not count: the bank may decide
+    for the shop, which owes it again then.
+    """
+    pending = sum(each.amount for each in payment.refunds if each.step == "pending")
+    left = payment.captured - payment.refunded - payment.lost - pending
+    return _waiting(replace(payment, owed=Minor(max(0, min(payment.owed + amount, left)))), since)
 
 
 def _waiting(payment: PaymentDetails, since: datetime | None = None) -> PaymentDetails:
@@ -323,7 +335,7 @@ def _attach(event: type[Event]) -> None:
 
 for _event in (*_STATUSES, *_SUMS):
     _attach(_event)
-for _event in (AuthorisationExpired, VoidRequested, AuthorisationVoided, VoidFailed):
+for _event in (AuthorisationExpired, VoidRequested, VoidFailed):
     payment_details.on(_event)(lambda payment, event: _waiting(_moved(payment, event)))
 
 

@@ -131,6 +131,8 @@ NOT_COLLECTED = payment_needed(payment_id=PAYMENT, reason="not_collected")
         ((*HELD, capture_requested(), capture_failed(), NOT_COLLECTED), "not_collected"),
         ((*HELD, NOT_COLLECTED, authorisation_expired(), authorisation_requested()), "not_collected"),
         ((*HELD, NOT_COLLECTED, capture_requested(), payment_captured()), None),
+        ((*HELD, NOT_COLLECTED, void_requested()), "not_collected"),
+        ((*HELD, NOT_COLLECTED, void_requested(), authorisation_voided()), None),
         ((*CAPTURED, NOT_COLLECTED), None),
         ((*REQUESTED, authorisation_declined(), payment_needed(payment_id=PAYMENT)), None),
         (FAILED, "refund_failed"),
@@ -139,15 +141,32 @@ NOT_COLLECTED = payment_needed(payment_id=PAYMENT, reason="not_collected")
         ((*FAILED, manual_refund_recorded()), None),
         ((*FAILED, manual_refund_recorded(amount=Minor(1))), "refund_failed"),
         (
-            (*CAPTURED, refund_requested(), AGAIN, refund_failed(), refund_succeeded(refund_id="again")),
+            (
+                *CAPTURED,
+                refund_requested(amount=Minor(1000)),
+                replace(AGAIN, amount=Minor(265)),
+                refund_failed(amount=Minor(1000)),
+                refund_succeeded(refund_id="again", amount=Minor(265)),
+            ),
             "refund_failed",
         ),
         (CAME_BACK, "refund_reversed"),
         ((*CAME_BACK, AGAIN, refund_succeeded(refund_id="again")), None),
+        ((*FAILED, chargeback_opened()), "refund_failed"),
+        ((*FAILED, chargeback_opened(), chargeback_won()), "refund_failed"),
+        ((*FAILED, chargeback_opened(), chargeback_lost()), None),
+        ((*CAME_BACK, chargeback_opened(), chargeback_lost()), None),
     ],
 )
 def test_a_payment_that_somebody_has_to_see_to_says_why(facts, expected):
     assert (expected, None if expected is None else NOW) == waits(*facts)
+
+
+def test_no_more_is_owed_than_what_a_bank_took_has_left():
+    part = chargeback_opened(amount=Minor(1000)), chargeback_lost(amount=Minor(1000))
+
+    assert 265 == folded(payment_details, *FAILED, *part)[PAYMENT,].owed
+    assert 0 == folded(payment_details, *CAPTURED, refund_requested(amount=Minor(265)), *part)[PAYMENT,].owed
 
 
 def test_a_payment_waits_since_it_began_to():
