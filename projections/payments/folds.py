@@ -364,13 +364,11 @@ def _summed(paid: OrderPayments) -> OrderPayments:
     return replace(paid, **sums, status=_axis(paid, **sums))
 
 
-def _axis(
-    paid: OrderPayments, *, authorised: int, captured: int, refunded: int, disputed: int, lost: int
-) -> Axis:
+def _axis(paid: OrderPayments, *, authorised: int, captured: int, refunded: int, lost: int, **_: int) -> Axis:
     wanted = sum(each.captured if each.status == "voided" else each.amount for each in paid.payments)
     if captured and refunded + lost >= captured:
         return "refunded"
-    if captured and captured + disputed >= wanted:
+    if captured and captured >= wanted:
         return "captured"
     if captured:
         return "partial"

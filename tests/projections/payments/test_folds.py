@@ -49,6 +49,7 @@ from tests.purchase_examples import payment_needed
 REQUESTED = (payment_created(), authorisation_requested())
 HELD = (*REQUESTED, payment_authorised())
 CAPTURED = (*HELD, capture_requested(), payment_captured())
+HALF = (*HELD, capture_requested(amount=Minor(633)), payment_captured(amount=Minor(633)))
 REFUNDED = (*CAPTURED, refund_requested(), refund_succeeded())
 OPENED = (*CAPTURED, chargeback_opened())
 
@@ -83,6 +84,7 @@ def sums(row):
         ((*CAPTURED, refund_requested(), refund_failed()), "authorised", "captured", (1265, 1265, 0, 0, 0)),
         ((*REFUNDED, refund_reversed()), "authorised", "captured", (1265, 1265, 0, 0, 0)),
         ((*CAPTURED, manual_refund_recorded()), "authorised", "refunded", (1265, 1265, 1265, 0, 0)),
+        ((*HALF, chargeback_opened(amount=Minor(633))), "authorised", "partial", (1265, 633, 0, 633, 0)),
         (OPENED, "authorised", "captured", (1265, 1265, 0, 1265, 0)),
         ((*OPENED, chargeback_won()), "authorised", "captured", (1265, 1265, 0, 0, 0)),
         ((*OPENED, chargeback_lost()), "authorised", "refunded", (1265, 1265, 0, 0, 1265)),
