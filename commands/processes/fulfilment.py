@@ -169,7 +169,10 @@ def shipped_stock(event: OrderShipped) -> Streams:
 
 @FULFILMENT.when(OrderShipped, reads=shipped_stock)
 def ship(event: OrderShipped, view: DecisionView, now: datetime) -> Decision:
-    """Turn the order's reservations into shipped stock, and have its money taken."""
+    """Turn the order's reservations into shipped stock, and have its money taken.
+
+    An order may leave on credit, after its method was declined for good: then somebody has to see to its money.
+    """
     left: list[Appended] = []
     for shipped in event.skus:
         events = stock_item.ship(
@@ -185,6 +188,8 @@ def ship(event: OrderShipped, view: DecisionView, now: datetime) -> Decision:
         payment = view.current(PAYMENT, payment_of(event.order_id))
         assert payment is not None, "a purchase that began has no payment"
         left.extend(events_of(PAYMENT, payment.payment_id, ending.collect(payment, now=now)))
+        if ending.is_declined(payment) and not purchase.uncollected:
+            left.extend(events_of(PURCHASE, event.order_id, purchasing.miss_money(purchase, now=now)))
     return Decision(tuple(left))
 
 

@@ -123,7 +123,7 @@ def need_another(event: AuthorisationDeclined, view: DecisionView, now: datetime
         case Status.PLACED | Status.CONFIRMED:
             needed = purchasing.need_payment(purchase, reason="declined", attempt=event.attempt, now=now)
             return Decision((*_held(order, now), *events_of(PURCHASE, order.order_id, needed)))
-        case Status.SHIPPED if not purchase.is_unwound:
+        case Status.SHIPPED if not purchase.is_unwound and (event.retryable or not purchase.uncollected):
             return _not_collected(purchase, now)
     return _go_on(order, purchase, payment, now)
 
@@ -294,10 +294,7 @@ def _go_on(order: Order, purchase: PurchaseSteps, payment: Payment, now: datetim
 
 
 def _not_collected(purchase: PurchaseSteps, now: datetime) -> Decision:
-    needed = purchasing.need_payment(
-        purchase, reason="not_collected", attempt=purchase.uncollected + 1, now=now
-    )
-    return Decision(events_of(PURCHASE, purchase.order_id, needed))
+    return Decision(events_of(PURCHASE, purchase.order_id, purchasing.miss_money(purchase, now=now)))
 
 
 def _order(order: Order, events: Sequence[Event]) -> tuple[Appended, ...]:

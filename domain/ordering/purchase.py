@@ -90,6 +90,11 @@ def need_payment(purchase: PurchaseSteps, *, reason: PaymentNeed, attempt: int, 
     ]
 
 
+def miss_money(purchase: PurchaseSteps, *, now: datetime) -> list[Event]:
+    """Note that the money of what was shipped is not to be had, once more."""
+    return need_payment(purchase, reason="not_collected", attempt=purchase.uncollected + 1, now=now)
+
+
 def unwind(purchase: PurchaseSteps, *, released: Iterable[ReleasedSku], now: datetime) -> list[Event]:
     """Note that the payment is to collect nothing, and what is released of the stock of an order that is off, once."""
     if purchase.is_unwound:

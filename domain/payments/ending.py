@@ -12,7 +12,6 @@ from domain.money import Minor
 from domain.payments import authorising, capturing, refunding
 from domain.payments.payment import OPEN, MovementStep, Payment, Status
 from domain.payments.refunding import RefundRequest
-from domain.payments.refusals import Declined
 
 TRIES_MAX: Final = 3
 """Voids and failed refunds of a payment that nobody looked at in between."""
@@ -24,15 +23,14 @@ _REFUND: Final = f"cancelled{PART_SEPARATOR}"
 def collect(payment: Payment, *, now: datetime) -> list[Event]:
     """Have the provider take the rest; what is not held any more is to be held first.
 
-    Nothing where that cannot be: the payment is closed, or its method was declined for good.
+    Nothing where that cannot be: the payment is closed, or its method was declined for good (`is_declined`).
     """
     is_open = payment.status in OPEN or payment.capturing > 0
     if is_open or payment.status in {Status.VOIDING, Status.VOIDED} or payment.captured == payment.amount:
         return []
-    try:
-        held_again = authorising.authorise(payment, payment_id=payment.payment_id, method_ref=None, now=now)
-    except Declined:
+    if is_declined(payment):
         return []
+    held_again = authorising.authorise(payment, payment_id=payment.payment_id, method_ref=None, now=now)
     if held_again:
         return held_again
     return capturing.capture(
@@ -43,6 +41,11 @@ def collect(payment: Payment, *, now: datetime) -> list[Event]:
         shipment_id=None,
         now=now,
     )
+
+
+def is_declined(payment: Payment) -> bool:
+    """Whether nothing more of it is collected before somebody names another method: this one was declined for good."""
+    return payment.status is Status.DECLINED and not payment.is_retryable
 
 
 def let_go(payment: Payment, *, now: datetime) -> list[Event]:

@@ -321,8 +321,9 @@ class Books:
         if order.status in {Status.CANCELLED, Status.REJECTED}:
             yield from self._off(order_id, payment)
         if order.status is Status.SHIPPED and payment.captured < payment.amount:
-            is_receivable = purchase.uncollected > len(COLLECTED_AGAIN_AFTER)
-            if not is_receivable and payment.status not in {Authorisation.DECLINED, Authorisation.VOIDED}:
+            often = len(COLLECTED_AGAIN_AFTER)
+            is_receivable = purchase.uncollected > (0 if ending.is_declined(payment) else often)
+            if not is_receivable and payment.status is not Authorisation.VOIDED:
                 yield f"{order_id} has left, and nobody collects what is owed for it: {payment}"
 
     def _off(self, order_id, payment):

@@ -177,6 +177,11 @@ ROWS: Final = (
         "test_a_shipped_order_whose_authorisation_expired_is_authorised_again_and_captured",
     ),
     Row(
+        "staff lift the hold after the method was declined for good, and ship on credit",
+        "payment needed (`not_collected`), once; the payment waits for somebody",
+        "test_an_order_that_leaves_on_credit_is_noted_once_as_not_collected",
+    ),
+    Row(
         "stock is lost after the order was confirmed",
         "the order is held (`stock`), and dispatched once other pieces are reserved for it",
         "test_an_order_whose_stock_was_lost_is_held_until_other_pieces_are_reserved",

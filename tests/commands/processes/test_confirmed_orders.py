@@ -399,3 +399,36 @@ class NeverCollected(CaptureFails):
 
 def test_a_capture_that_fails_for_a_day_leaves_a_receivable(sold):
     assert {} == sold(NeverCollected)
+
+
+class OnCredit(NotHeldAgain):
+    """Its method is declined for good, and the staff lift the hold on purpose."""
+
+    status, holds, waits = Status.SHIPPED, (), "not_collected"
+    needed = ("declined", "not_collected")
+
+    def act(self):
+        if self.sold.status is Status.CONFIRMED:
+            self.fire(HOLD)
+            if self.may_leave():
+                self.append(ORDER, ID, holding.lift(self.sold, order_id=ID, reason="payment", now=self.now))
+                self.ship()
+        self.fire(AGAIN)
+
+    def may_leave(self):
+        return "declined" in self.noted
+
+
+class OnCreditAtOnce(OnCredit):
+    """They do not wait until it is declined: the buyer is asked for another method if it has not left by then."""
+
+    def may_leave(self):
+        return self.paid is not None and self.paid.attempt == 2
+
+    def wanted(self):
+        return {**super().wanted(), "needed": self.needed if "declined" in self.noted else self.needed[1:]}
+
+
+@pytest.mark.parametrize("row", [OnCredit, OnCreditAtOnce])
+def test_an_order_that_leaves_on_credit_is_noted_once_as_not_collected(sold, row):
+    assert {} == sold(row)
