@@ -5,8 +5,9 @@ placed ─▶ stock reserved and payment requested, in one append ─▶ authori
 What happens to the order itself is decided by `fulfilment`, what becomes of its payment here. An authorisation that
 nobody knows about is waited for, and its stock with it; a decline that may go well another time leaves the buyer with
 some attempts, for a time; a decline for good cancels the order. What is held or taken for an order that is off is given
-back, also if it was held only later. An order that is confirmed is not shipped while its amount is not held; one that
-could be shipped and is not, paid by a method or not, is noted as overdue.
+back, also if it was held only later. An order that is confirmed is not shipped while its amount is not held, nor after
+its payment was voided until it is paid in another way; one that could be shipped and is not, paid by a method or not,
+is noted as overdue.
 """
 
 from collections.abc import Sequence
@@ -37,9 +38,12 @@ from domain.ordering.purchase import ATTEMPTS_MAX, PURCHASE, PurchaseSteps, paym
 from domain.payments import ending
 from domain.payments.events import (
     AuthorisationDeclined,
+    AuthorisationVoided,
     CaptureFailed,
     ChargebackWon,
+    CreditHeld,
     CustomerActionRequired,
+    ManualPaymentRecorded,
     PaymentAuthorised,
     PaymentCaptured,
     RefundFailed,
@@ -73,6 +77,7 @@ WAITING: Final = frozenset((Status.PLACED, Status.CONFIRMED))
 PaymentOutcome = (
     PaymentAuthorised
     | AuthorisationDeclined
+    | AuthorisationVoided
     | CustomerActionRequired
     | PaymentCaptured
     | CaptureFailed
@@ -88,12 +93,19 @@ def order_and_payment(event: PaymentOutcome) -> Streams:
     return _paid(event.order_id) if event.payment_id == payment_of(event.order_id) else ()
 
 
-@PURCHASES.when(PaymentAuthorised, reads=order_and_payment)
+def order_and_own_payment(event: PaymentAuthorised | ManualPaymentRecorded | CreditHeld) -> Streams:
+    """The order, its purchase and the payment that this was requested with, whichever it is that pays now."""
+    return _paid(event.order_id)
+
+
+@PURCHASES.when(PaymentAuthorised, reads=order_and_own_payment)
 def confirm(event: PaymentAuthorised, view: DecisionView, now: datetime) -> Decision:
     """Confirm the order, whose stock is reserved; one that is off lets go, one that has left is collected.
 
     An order that was held for want of this may be shipped.
     """
+    if event.payment_id != payment_of(event.order_id):
+        return let_leave(event, view, now)
     found = _found(event, view)
     if found is None:
         return Rejected()
@@ -126,6 +138,39 @@ def need_another(event: AuthorisationDeclined, view: DecisionView, now: datetime
         case Status.SHIPPED if not purchase.is_unwound and (event.retryable or not purchase.uncollected):
             return _not_collected(purchase, now)
     return _go_on(order, purchase, payment, now)
+
+
+@PURCHASES.when(AuthorisationVoided, reads=order_and_payment)
+def keep(event: AuthorisationVoided, view: DecisionView, now: datetime) -> Decision:
+    """Keep a confirmed order from being shipped whose payment somebody voided: no other could be created before that.
+
+    One that is off, so that the process itself had it voided, is not held.
+    """
+    found = _found(event, view)
+    if found is None:
+        return Rejected()
+    order, _, payment = found
+    held = _held(order, now) if payment.status is Authorisation.VOIDED and _rest(payment) else ()
+    return Decision(held) if held else Rejected()
+
+
+@PURCHASES.when(ManualPaymentRecorded, reads=order_and_own_payment)
+@PURCHASES.when(CreditHeld, reads=order_and_own_payment)
+def let_leave(
+    event: PaymentAuthorised | ManualPaymentRecorded | CreditHeld, view: DecisionView, now: datetime
+) -> Decision:
+    """Let an order leave that is paid in another way: by one amount that is no less than its voided payment left.
+
+    Where several amounts come to that, people lift the hold.
+    """
+    order = view.current(ORDER, event.order_id)
+    payment = view.current(PAYMENT, payment_of(event.order_id))
+    if order is None or payment is None or payment.status is not Authorisation.VOIDED:
+        return Rejected()
+    if order.payment is None or order.status is not Status.CONFIRMED or event.amount < _rest(payment):
+        return Rejected()
+    lifted = holding.lift(order, order_id=order.order_id, reason="payment", now=now)
+    return Decision(_order(order, lifted)) if lifted else Rejected()
 
 
 @PURCHASES.when(CustomerActionRequired, reads=order_and_payment)
@@ -261,6 +306,10 @@ def _held(order: Order, now: datetime) -> tuple[Appended, ...]:
     if order.status is not Status.CONFIRMED:
         return ()
     return _order(order, holding.hold(order, order_id=order.order_id, reason="payment", now=now))
+
+
+def _rest(payment: Payment) -> int:
+    return payment.amount - payment.captured
 
 
 def _paid(order_id: OrderId) -> Streams:

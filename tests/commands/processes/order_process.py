@@ -172,6 +172,16 @@ ROWS: Final = (
         "test_an_order_that_was_held_is_dispatched_once_its_amount_is_held_by_another_method",
     ),
     Row(
+        "finance voids the payment of a confirmed order",
+        "the order is held (`payment`), and not dispatched",
+        "test_a_confirmed_order_whose_payment_is_voided_is_held_and_not_dispatched",
+    ),
+    Row(
+        "it is paid in another way then",
+        "the hold is lifted by one amount that is no less than the rest, and the order dispatched",
+        "test_an_order_whose_payment_is_voided_is_dispatched_once_it_is_paid_in_another_way",
+    ),
+    Row(
         "the order is shipped after its authorisation expired",
         "authorised again, then captured",
         "test_a_shipped_order_whose_authorisation_expired_is_authorised_again_and_captured",
@@ -320,11 +330,12 @@ buyer whose method was declined names another one by `POST /v1/payments/{payment
 confirmed.
 
 A confirmed order is [held](contexts/ordering.md#holds) while its amount is not, from when the timer `hold` requests it
-again. One that is only placed is not held after a day without an answer, but cancelled: its stock would wait as long
-as the provider is silent, and what turns out to be held is voided ([ADR 93](adr/0093-stock-before-money.md)). The rows
-of mails are about neither payment nor stock: they are of the process `order-mails` and of the sender, which
-`counterfoil_gateway_calls{gateway="mail"}` counts; a mail that cannot be made is [parked](runbooks/parked-key.md) until
-somebody retries it ([mail](mail.md#delivery)). One that failed is sent once more by a [copy](contexts/mail.md#copies).
+again, or its payment is voided. One that is only placed is not held after a day without an answer, but cancelled: its
+stock would wait as long as the provider is silent, and what turns out to be held is voided
+([ADR 93](adr/0093-stock-before-money.md)). The rows of mails are about neither payment nor stock: they are of the
+process `order-mails` and of the sender, which `counterfoil_gateway_calls{gateway="mail"}` counts; a mail that cannot
+be made is [parked](runbooks/parked-key.md) until somebody retries it ([mail](mail.md#delivery)). One that failed is
+sent once more by a [copy](contexts/mail.md#copies).
 
 A warehouse has `COUNTERFOIL_DISPATCH_AFTER_S` (three days) from when an order is confirmed, or the last of its holds
 lifted. `GET /v1/order-history?fulfilment=overdue` lists those that should have left; `COUNTERFOIL_MAIL_WAREHOUSE` is

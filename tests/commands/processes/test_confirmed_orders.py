@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from counterfoil.testing.scheduling import FOUND_WITHIN, first_problem
-from domain.ids import OrderId, RefundId
+from domain.ids import OrderId, PaymentId, RefundId
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
 from domain.money import Minor, UnitPrice
@@ -190,6 +190,49 @@ class ExpiredOnTheWay(Shipped):
 
 def test_a_shipped_order_whose_authorisation_expired_is_authorised_again_and_captured(sold):
     assert {} == sold(ExpiredOnTheWay)
+
+
+class Voided(Sale):
+    """Finance voids the payment of an order that is confirmed, and the staff would ship it."""
+
+    payment, holds = Authorisation.VOIDED, ("payment",)
+    requested = asked(authorisation=1, void=1)
+
+    def act(self):
+        if self.sold.status is not Status.CONFIRMED or self.paid is None:
+            return
+        if self.paid.status is Authorisation.AUTHORISED:
+            void = authorising.void(self.paid, payment_id=self.paid.payment_id, now=self.now)
+            self.append(PAYMENT, ID, void)
+        elif self.paid.status is Authorisation.VOIDED:
+            self.go_on()
+
+    def go_on(self):
+        if self.sold.holds:
+            self.ship()
+
+
+def test_a_confirmed_order_whose_payment_is_voided_is_held_and_not_dispatched(sold):
+    assert {} == sold(Voided)
+
+
+class PaidInAnotherWay(Voided):
+    """The rest is paid at the till, right after the void or once the order is held, and the staff ship it then."""
+
+    status, holds = Status.SHIPPED, ()
+
+    def go_on(self):
+        till = PaymentId("till")
+        if self.world.state(PAYMENT, till) is None:
+            of = {"order_id": ID, "customer_id": None, "currency": "GBP", "total": TOTAL, "covered": 0}
+            of_it = {"payment_id": till, "of": authorising.Payable(**of), "amount": None, "now": self.now}
+            cash = authorising.record_manual(None, **of_it, method="cash", reference="")
+            self.append(PAYMENT, till, cash)
+        self.ship()
+
+
+def test_an_order_whose_payment_is_voided_is_dispatched_once_it_is_paid_in_another_way(sold):
+    assert {} == sold(PaidInAnotherWay)
 
 
 class StockLost(Shipped):
