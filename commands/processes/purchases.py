@@ -195,13 +195,19 @@ def need_confirmation(event: CustomerActionRequired, view: DecisionView, now: da
 @PURCHASES.when(RefundFailed, reads=order_and_payment)
 @PURCHASES.when(ChargebackWon, reads=order_and_payment)
 def go_on(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
-    """Let go of more, once an order is off or its loss refunded; note that what was shipped is not collected."""
+    """Let go of more, once an order is off or its loss refunded; note that what was shipped is not collected.
+
+    The timer of a hold decides nothing while the outcome of a capture or a void is awaited: then it is decided here.
+    """
     found = _found(event, view)
     if found is None:
         return Rejected()
     order, purchase, payment = found
     if order.status is Status.SHIPPED and not purchase.is_unwound and isinstance(event, CaptureFailed):
         return _not_collected(purchase, now)
+    if order.status is Status.CONFIRMED:
+        renewed = _renewed(order, payment, now)
+        return Decision(renewed) if renewed else Rejected()
     return _go_on(order, purchase, payment, now)
 
 
@@ -251,10 +257,7 @@ def hold_again(order: Order | None, view: DecisionView, now: datetime) -> Decisi
     payment = view.current(PAYMENT, payment_of(order.order_id))
     if order.payment is None or payment is None or order.status is not Status.CONFIRMED:
         return Decision()
-    renewed = ending.renew(payment, now=now)
-    if not renewed:
-        return Decision()
-    return Decision((*_held(order, now), *events_of(PAYMENT, payment.payment_id, renewed)))
+    return Decision(_renewed(order, payment, now))
 
 
 @AGAIN.set_by(PaymentNeeded)
@@ -299,6 +302,12 @@ def remind(order: Order | None, _view: DecisionView, now: datetime) -> Sequence[
     """Note that the order should have left, unless it has."""
     assert order is not None, "an order that was confirmed has no state"
     return holding.note_overdue(order, now=now)
+
+
+def _renewed(order: Order, payment: Payment, now: datetime) -> tuple[Appended, ...]:
+    """Have what is not held any more held again, and the order kept until it is."""
+    renewed = ending.renew(payment, now=now)
+    return (*_held(order, now), *events_of(PAYMENT, payment.payment_id, renewed)) if renewed else ()
 
 
 def _held(order: Order, now: datetime) -> tuple[Appended, ...]:

@@ -12,6 +12,7 @@ from domain.money import Minor
 from domain.payments import authorising, capturing, refunding
 from domain.payments.payment import OPEN, MovementStep, Payment, Status
 from domain.payments.refunding import RefundRequest
+from domain.payments.store_credit import CLOCKS_DIFFER_BY
 
 TRIES_MAX: Final = 3
 """Voids and failed refunds of a payment that nobody looked at in between."""
@@ -73,7 +74,12 @@ def let_go(payment: Payment, *, now: datetime) -> list[Event]:
 
 
 def renew(payment: Payment, *, now: datetime) -> list[Event]:
-    """Have what is not held any more held again, in time for it to be collected; nothing while it is held."""
+    """Have what is not held any more held again, in time for it to be collected; nothing while it is held.
+
+    A timer that is set for its end may come a little early, by this clock, and is not set again: so it counts as over.
+    """
     if payment.status not in {Status.AUTHORISED, Status.EXPIRED}:
         return []
+    if payment.expires_at is not None and now >= payment.expires_at - CLOCKS_DIFFER_BY:
+        now = max(now, payment.expires_at)
     return authorising.authorise(payment, payment_id=payment.payment_id, method_ref=None, now=now)

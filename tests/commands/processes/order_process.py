@@ -157,6 +157,11 @@ ROWS: Final = (
         "test_an_authorisation_that_expires_before_the_order_is_shipped_is_requested_again",
     ),
     Row(
+        "it expires while the outcome of a capture is awaited, which fails",
+        "authorised again after that, and the order held (`payment`) until it is",
+        "test_an_authorisation_that_expires_during_a_capture_is_requested_again_once_that_failed",
+    ),
+    Row(
         "it is not authorised again",
         "payment needed; the order stays confirmed, is held (`payment`), and not dispatched",
         "test_an_order_whose_amount_is_not_held_again_is_held_and_not_dispatched",

@@ -116,6 +116,27 @@ def test_an_authorisation_that_expires_before_the_order_is_shipped_is_requested_
     assert {} == sold(HeldAgain)
 
 
+class HeldAgainAfterCapture(HeldAgain):
+    """The timer of the hold is due while nobody knows what came of a capture, which fails afterwards."""
+
+    requested = asked(authorisation=2, capture=2)
+
+    def capture(self, payment, number):
+        if number == 2:
+            return super().capture(payment, number)
+        failed = capturing.record_capture_failed(payment, number=number, code="no", now=self.now)
+        return failed if self.fired else []
+
+    def act(self):
+        if self.sold.status is Status.CONFIRMED and self.paid is not None:
+            self.capture_by_hand(self.paid)
+        super().act()
+
+
+def test_an_authorisation_that_expires_during_a_capture_is_requested_again_once_that_failed(sold):
+    assert {} == sold(HeldAgainAfterCapture)
+
+
 class NotHeldAgain(Sale):
     payment, needed, holds = Authorisation.DECLINED, ("declined",), ("payment",)
     requested = asked(authorisation=2)

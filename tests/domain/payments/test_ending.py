@@ -1,14 +1,21 @@
-"""What the process of an order decides about its payment, of which others gave something back before."""
+"""The decisions of the process of an order about its payment: what it gives back, and has held again."""
+
+from datetime import timedelta
 
 import pytest
 
 from domain.ids import RefundId
 from domain.money import Minor
 from domain.payments import ending
-from tests.domain.payments.test_payment import CAPTURED, after
+from tests.domain.payments.test_payment import CAPTURED, HELD, after
 from tests.payment_examples import (
+    EXPIRES,
     NOW,
     TOTAL,
+    authorisation_expired,
+    authorisation_requested,
+    capture_failed,
+    capture_requested,
     manual_refund_recorded,
     refund_failed,
     refund_requested,
@@ -54,3 +61,18 @@ def test_nothing_more_is_asked_once_its_own_refund_came_back_or_failed_three_tim
     assert [] == ending.let_go(
         after(*CAPTURED, *went("cancelled~1", 1, refund_succeeded, refund_reversed)), now=NOW
     )
+
+
+def test_what_is_held_is_held_again_by_a_clock_that_is_a_little_behind_the_timer():
+    again = [
+        authorisation_expired(expired_at=EXPIRES),
+        authorisation_requested(attempt=2, requested_at=EXPIRES),
+    ]
+    behind = timedelta(milliseconds=40)
+
+    assert (
+        again == ending.renew(after(*HELD), now=EXPIRES) == ending.renew(after(*HELD), now=EXPIRES - behind)
+    )
+    assert [] == ending.renew(after(*HELD), now=EXPIRES - timedelta(hours=1)), "it is held for longer by now"
+    assert [] == ending.renew(after(*HELD, capture_requested()), now=EXPIRES), "its outcome is awaited"
+    assert again == ending.renew(after(*HELD, capture_requested(), capture_failed()), now=EXPIRES)
