@@ -49,6 +49,7 @@ from domain.payments.events import (
     RefundFailed,
     RefundSucceeded,
     VoidFailed,
+    VoidRequested,
 )
 from domain.payments.payment import PAYMENT, Payment
 from domain.payments.payment import Status as Authorisation
@@ -82,6 +83,7 @@ PaymentOutcome = (
     | PaymentCaptured
     | CaptureFailed
     | VoidFailed
+    | VoidRequested
     | RefundSucceeded
     | RefundFailed
     | ChargebackWon
@@ -140,9 +142,10 @@ def need_another(event: AuthorisationDeclined, view: DecisionView, now: datetime
     return _go_on(order, purchase, payment, now)
 
 
+@PURCHASES.when(VoidRequested, reads=order_and_payment)
 @PURCHASES.when(AuthorisationVoided, reads=order_and_payment)
-def keep(event: AuthorisationVoided, view: DecisionView, now: datetime) -> Decision:
-    """Keep a confirmed order from being shipped whose payment somebody voided: no other could be created before that.
+def keep(event: VoidRequested | AuthorisationVoided, view: DecisionView, now: datetime) -> Decision:
+    """Keep a confirmed order from being shipped whose payment somebody has voided: no other could be created before.
 
     One that is off, so that the process itself had it voided, is not held.
     """
@@ -150,7 +153,8 @@ def keep(event: AuthorisationVoided, view: DecisionView, now: datetime) -> Decis
     if found is None:
         return Rejected()
     order, _, payment = found
-    held = _held(order, now) if payment.status is Authorisation.VOIDED and _rest(payment) else ()
+    is_closed = payment.status in {Authorisation.VOIDING, Authorisation.VOIDED}
+    held = _held(order, now) if is_closed and _rest(payment) else ()
     return Decision(held) if held else Rejected()
 
 
@@ -206,8 +210,11 @@ def go_on(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
     if order.status is Status.SHIPPED and not purchase.is_unwound and isinstance(event, CaptureFailed):
         return _not_collected(purchase, now)
     if order.status is Status.CONFIRMED:
-        renewed = _renewed(order, payment, now)
-        return Decision(renewed) if renewed else Rejected()
+        decided = _renewed(order, payment, now)
+        if not decided and isinstance(event, VoidFailed) and payment.status is Authorisation.AUTHORISED:
+            lifted = holding.lift(order, order_id=order.order_id, reason="payment", now=now)
+            decided = _order(order, lifted)
+        return Decision(decided) if decided else Rejected()
     return _go_on(order, purchase, payment, now)
 
 

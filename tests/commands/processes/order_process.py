@@ -22,6 +22,7 @@ TESTS: Final = tuple(
     for name in (
         "test_order_process.py",
         "test_confirmed_orders.py",
+        "test_held_amounts.py",
         "test_dispatch.py",
         "test_order_mails_sent.py",
     )
@@ -182,6 +183,11 @@ ROWS: Final = (
         "test_a_confirmed_order_whose_payment_is_voided_is_held_and_not_dispatched",
     ),
     Row(
+        "the provider has no answer to that, or does not release it",
+        "the order is held (`payment`) from when the void is requested until it has failed",
+        "test_a_confirmed_order_is_held_while_its_payment_is_being_voided",
+    ),
+    Row(
         "it is paid in another way then",
         "the hold is lifted by one amount that is no less than the rest, and the order dispatched",
         "test_an_order_whose_payment_is_voided_is_dispatched_once_it_is_paid_in_another_way",
@@ -335,7 +341,7 @@ buyer whose method was declined names another one by `POST /v1/payments/{payment
 confirmed.
 
 A confirmed order is [held](contexts/ordering.md#holds) while its amount is not, from when the timer `hold` requests it
-again, or its payment is voided. One that is only placed is not held after a day without an answer, but cancelled: its
+again, or its void. One that is only placed is not held after a day without an answer, but cancelled: its
 stock would wait as long as the provider is silent, and what turns out to be held is voided
 ([ADR 93](adr/0093-stock-before-money.md)). The rows of mails are about neither payment nor stock: they are of the
 process `order-mails` and of the sender, which `counterfoil_gateway_calls{gateway="mail"}` counts; a mail that cannot

@@ -435,6 +435,7 @@ def test_the_process_reacts_to_every_outcome_of_a_payment_that_changes_what_is_d
         "payments.payment_captured.v1",
         "payments.capture_failed.v1",
         "payments.void_failed.v1",
+        "payments.void_requested.v1",
         "payments.refund_succeeded.v1",
         "payments.refund_failed.v1",
         "payments.chargeback_won.v1",

@@ -1,0 +1,260 @@
+"""The order process about the amount of a confirmed order: held again, voided, paid otherwise, or not collected."""
+
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from domain.ids import PaymentId
+from domain.ordering import holding
+from domain.ordering.order import ORDER, Status
+from domain.payments import authorising, capturing
+from domain.payments.payment import PAYMENT
+from domain.payments.payment import Status as Authorisation
+from tests.commands.processes.buying import AGAIN, HOLD, ID, TOTAL, Sale, asked, run
+from tests.commands.processes.test_order_process import Shipped
+from tests.sizes import ORDER_PROCESS
+
+
+@pytest.fixture
+def sold(explored):
+    """Explore the schedules of a row; what is wrong by seed."""
+    return lambda row: explored(partial(run, row), schedules=ORDER_PROCESS.chosen)
+
+
+class HeldAgain(Shipped):
+    requested = asked(authorisation=2, capture=1)
+
+    def act(self):
+        if self.sold.status is Status.CONFIRMED and self.paid is not None:
+            if self.paid.attempt == 1:
+                self.fire(HOLD)
+            elif self.paid.status is Authorisation.AUTHORISED:
+                self.ship()
+
+
+def test_an_authorisation_that_expires_before_the_order_is_shipped_is_requested_again(sold):
+    assert {} == sold(HeldAgain)
+
+
+class HeldAgainAfterCapture(HeldAgain):
+    """The timer of the hold is due while nobody knows what came of a capture, which fails afterwards."""
+
+    requested = asked(authorisation=2, capture=2)
+
+    def capture(self, payment, number):
+        if number == 2:
+            return super().capture(payment, number)
+        failed = capturing.record_capture_failed(payment, number=number, code="no", now=self.now)
+        return failed if self.fired else []
+
+    def act(self):
+        if self.sold.status is Status.CONFIRMED and self.paid is not None:
+            self.capture_by_hand(self.paid)
+        super().act()
+
+
+def test_an_authorisation_that_expires_during_a_capture_is_requested_again_once_that_failed(sold):
+    assert {} == sold(HeldAgainAfterCapture)
+
+
+class NotHeldAgain(Sale):
+    payment, needed, holds = Authorisation.DECLINED, ("declined",), ("payment",)
+    requested = asked(authorisation=2)
+
+    def authorise(self, payment):
+        return self.held(payment) if payment.attempt == 1 else self.declined(payment, retryable=False)
+
+    def act(self):
+        if self.sold.status is Status.CONFIRMED:
+            self.fire(HOLD)
+            if self.fired:
+                self.ship()
+
+
+def test_an_order_whose_amount_is_not_held_again_is_held_and_not_dispatched(sold):
+    assert {} == sold(NotHeldAgain)
+
+
+class HeldByAnotherMethod(Shipped):
+    needed = ("declined",)
+    requested = asked(authorisation=3, capture=1)
+
+    def authorise(self, payment):
+        return self.declined(payment, retryable=False) if payment.attempt == 2 else self.held(payment)
+
+    def act(self):
+        if self.sold.status is not Status.CONFIRMED or self.paid is None:
+            return
+        if self.paid.attempt == 1:
+            self.fire(HOLD)
+        if self.noted and self.paid.status is Authorisation.DECLINED:
+            self.pay_again(self.paid)
+        if self.paid.attempt == 3:
+            self.ship()
+
+
+def test_an_order_that_was_held_is_dispatched_once_its_amount_is_held_by_another_method(sold):
+    assert {} == sold(HeldByAnotherMethod)
+
+
+class UncertainAgain(HeldAgain):
+    """The staff would ship it while nobody knows."""
+
+    def authorise(self, payment):
+        if payment.attempt == 1:
+            return self.held(payment)
+        if payment.status is Authorisation.UNCERTAIN:
+            return self.held(payment) if self.world.chance.random() < 0.5 else []
+        return authorising.record_uncertain(payment, attempt=payment.attempt, now=self.now)
+
+    def act(self):
+        super().act()
+        if self.paid is not None and self.paid.status is Authorisation.UNCERTAIN:
+            self.ship()
+            assert self.sold.status is Status.CONFIRMED, "it was shipped while nobody knew whether it is paid"
+
+
+def test_an_order_is_held_while_nobody_knows_whether_its_amount_is_held_again(sold):
+    assert {} == sold(UncertainAgain)
+
+
+class ExpiredOnTheWay(Shipped):
+    """The timer of the hold comes too late: the capture finds out."""
+
+    requested = asked(authorisation=2, capture=1)
+
+    def act(self):
+        if self.sold.status is Status.CONFIRMED:
+            self.world.clock.pass_s(timedelta(days=8).total_seconds())
+            self.ship()
+
+
+def test_a_shipped_order_whose_authorisation_expired_is_authorised_again_and_captured(sold):
+    assert {} == sold(ExpiredOnTheWay)
+
+
+class Voided(Sale):
+    """Finance voids the payment of an order that is confirmed, and the staff would ship it."""
+
+    payment, holds = Authorisation.VOIDED, ("payment",)
+    requested = asked(authorisation=1, void=1)
+
+    def act(self):
+        if self.sold.status is not Status.CONFIRMED or self.paid is None:
+            return
+        if self.paid.status is Authorisation.AUTHORISED:
+            void = authorising.void(self.paid, payment_id=self.paid.payment_id, now=self.now)
+            self.append(PAYMENT, ID, void)
+        elif self.paid.status is Authorisation.VOIDED:
+            self.go_on()
+
+    def go_on(self):
+        if self.sold.holds:
+            self.ship()
+
+
+def test_a_confirmed_order_whose_payment_is_voided_is_held_and_not_dispatched(sold):
+    assert {} == sold(Voided)
+
+
+class NotVoided(Voided):
+    """The provider does not release it: so it is held still, and the order may leave."""
+
+    payment, holds = Authorisation.AUTHORISED, ()
+
+    def act(self):
+        if self.paid is None or not self.paid.voids:
+            super().act()
+
+    def void(self, payment):
+        """After some time, within which the order is held."""
+        if not self.sold.holds:
+            return []
+        return authorising.record_void_failed(payment, number=payment.voids, code="no", now=self.now)
+
+
+def test_a_confirmed_order_is_held_while_its_payment_is_being_voided(sold):
+    assert {} == sold(NotVoided)
+
+
+class PaidInAnotherWay(Voided):
+    """The rest is paid at the till, right after the void or once the order is held, and the staff ship it then."""
+
+    status, holds = Status.SHIPPED, ()
+
+    def go_on(self):
+        till = PaymentId("till")
+        if self.world.state(PAYMENT, till) is None:
+            of = {"order_id": ID, "customer_id": None, "currency": "GBP", "total": TOTAL, "covered": 0}
+            of_it = {"payment_id": till, "of": authorising.Payable(**of), "amount": None, "now": self.now}
+            cash = authorising.record_manual(None, **of_it, method="cash", reference="")
+            self.append(PAYMENT, till, cash)
+        self.ship()
+
+
+def test_an_order_whose_payment_is_voided_is_dispatched_once_it_is_paid_in_another_way(sold):
+    assert {} == sold(PaidInAnotherWay)
+
+
+class CaptureFails(Shipped):
+    needed = ("not_collected", "not_collected")
+    requested = asked(authorisation=1, capture=3)
+
+    def capture(self, payment, number):
+        if number == 3:
+            return super().capture(payment, number)
+        return capturing.record_capture_failed(payment, number=number, code="no", now=self.now)
+
+    def act(self):
+        self.ship()
+        self.fire(AGAIN)
+
+
+def test_a_capture_that_fails_after_dispatch_is_tried_again_later(sold):
+    assert {} == sold(CaptureFails)
+
+
+class NeverCollected(CaptureFails):
+    captured, needed, waits = 0, ("not_collected",) * 4, "not_collected"
+    requested = asked(authorisation=1, capture=4)
+
+    def capture(self, payment, number):
+        return capturing.record_capture_failed(payment, number=number, code="no", now=self.now)
+
+
+def test_a_capture_that_fails_for_a_day_leaves_a_receivable(sold):
+    assert {} == sold(NeverCollected)
+
+
+class OnCredit(NotHeldAgain):
+    """Its method is declined for good, and the staff lift the hold on purpose."""
+
+    status, holds, waits = Status.SHIPPED, (), "not_collected"
+    needed = ("declined", "not_collected")
+
+    def act(self):
+        if self.sold.status is Status.CONFIRMED:
+            self.fire(HOLD)
+            if self.may_leave():
+                self.append(ORDER, ID, holding.lift(self.sold, order_id=ID, reason="payment", now=self.now))
+                self.ship()
+        self.fire(AGAIN)
+
+    def may_leave(self):
+        return "declined" in self.noted
+
+
+class OnCreditAtOnce(OnCredit):
+    """They do not wait until it is declined: the buyer is asked for another method if it has not left by then."""
+
+    def may_leave(self):
+        return self.paid is not None and self.paid.attempt == 2
+
+    def wanted(self):
+        return {**super().wanted(), "needed": self.needed if "declined" in self.noted else self.needed[1:]}
+
+
+@pytest.mark.parametrize("row", [OnCredit, OnCreditAtOnce])
+def test_an_order_that_leaves_on_credit_is_noted_once_as_not_collected(sold, row):
+    assert {} == sold(row)
