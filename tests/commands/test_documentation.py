@@ -181,8 +181,7 @@ async def every_example_is_accepted(shop, document):
             for event in (cart_opened(cart_id=cart_id), item_added(cart_id=cart_id))
         ),
         checkout_started(cart_id="frozen", totals=totals(510)),
-        placed(order_id="cash"),
-        placed(order_id="credit"),
+        *(placed(order_id=each) for each in ("cash", "credit", "paid")),
         credit_issued(customer_id="17850"),
         credit_issued(customer_id="17851"),
         credit_held(customer_id="17851", order_id="shipped"),

@@ -12,7 +12,7 @@ from domain.payments import authorising, capturing, disputes, refunding
 from domain.payments.authorising import covering
 from domain.payments.events import RefundedLine
 from domain.payments.payment import evolve
-from domain.payments.refunding import Ordered, RefundRequest
+from domain.payments.refunding import RefundRequest
 from domain.payments.refusals import (
     AmountExceedsCapturable,
     AmountExceedsDue,
@@ -28,7 +28,6 @@ from domain.payments.refusals import (
     PaymentIdTaken,
     PaymentIsClosed,
     PaymentUnknown,
-    RefundBeyondOrder,
     RefundDoesNotAddUp,
     RefundIdTaken,
     WebhookTooEarly,
@@ -378,32 +377,6 @@ def test_a_refund_goes_back_with_the_shipping_and_its_tax():
     with pytest.raises(RefundDoesNotAddUp) as refused:
         refund(*CAPTURED, shipping=Minor(417))
     assert (1265, 1182) == (refused.value.amount, refused.value.parts)
-
-
-ORDERED = Ordered(order_id=ORDER, pieces=(2, 1, 1), shipping=Minor(500))
-
-
-def back(*lines, shipping=0):
-    """A refund of so many pieces of lines, and of shipping."""
-    named = tuple(RefundedLine(line_id=each, quantity=pieces, amount=Minor(1)) for each, pieces in lines)
-    return replace(WHOLE, lines=named, shipping=Minor(shipping))
-
-
-@pytest.mark.parametrize(
-    ("asked", "beyond"),
-    [
-        (back((1, 3)), ("line 1",)),
-        (back((1, 1), (1, 2)), ("line 1",)),
-        (back((3, 1), (4, 1)), ("line 4",)),
-        (back(shipping=501), ("shipping",)),
-        (back((9, 1), (1, 9), shipping=501), ("line 1", "line 9", "shipping")),
-    ],
-)
-def test_a_refund_is_for_lines_pieces_and_shipping_that_were_ordered(asked, beyond):
-    refunding.require_ordered(back((1, 2), (2, 1), (3, 1), shipping=500), ORDERED)
-    with pytest.raises(RefundBeyondOrder) as refused:
-        refunding.require_ordered(asked, ORDERED)
-    assert beyond == refused.value.parts
 
 
 def test_partial_refunds_repeat_until_all_is_refunded():
