@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from runtime import setting_rules
+from runtime import server_addresses, setting_rules
 from runtime.masking import shown
 
 PREFIX: Final = setting_rules.PREFIX
@@ -40,7 +40,7 @@ class SettingsError(Exception):
 class Settings(BaseModel):
     """All settings: what is given, the environment, defaults; immutable. Use `load` where a user reads the error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
     home: Path = Field(
         default=Path(".counterfoil"),
@@ -142,11 +142,11 @@ class Settings(BaseModel):
         description="Origins whose web pages may call both APIs, joined by commas; no page if not set.",
     )
 
-    database_url: SecretStr | None = Field(
+    database_url: server_addresses.Postgres | None = Field(
         default=None,
         description="Postgres to use instead of starting one: postgresql://user:password@host/db?sslmode=verify-full.",
     )
-    keys_database_url: SecretStr | None = Field(
+    keys_database_url: server_addresses.Postgres | None = Field(
         default=None,
         description=(
             "Postgres database of the keys that personal data is sealed under, another one than the log's; without it"
@@ -163,7 +163,7 @@ class Settings(BaseModel):
     master_key_file: Path | None = Field(
         default=None, description="File of the master key; `master.key` in the home directory if not set."
     )
-    redis_url: SecretStr | None = Field(
+    redis_url: server_addresses.Redis | None = Field(
         default=None,
         description="Redis or Valkey to use instead of starting one: redis://:password@host:port/0, or rediss://.",
     )
@@ -494,7 +494,7 @@ class Settings(BaseModel):
         """Variable → value as it may be shown to anybody: passwords replaced."""
         return {
             PREFIX + name.upper(): shown(
-                getattr(self, name), whole=name.endswith(("password", "token", "secret", "master_key"))
+                getattr(self, name), whole=name.endswith(("password", "token", "secret", "secrets", "_key"))
             )
             for name in type(self).model_fields
         }

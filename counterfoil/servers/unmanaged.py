@@ -15,7 +15,7 @@ from counterfoil.servers.server_version import ServerVersion
 from event_store.transport import kafka_python_client
 from event_store.transport.kafka_security import PLAIN, Security
 from event_store.transport.transport import TransportError
-from runtime.masking import masked_address
+from runtime.masking import masked_address, masked_text
 
 TIMEOUT_S: Final = 10
 
@@ -111,5 +111,5 @@ def kafka_at(
 
 
 def _unreachable(name: str, variable: str, address: str, error: Exception) -> ServerUnreachable:
-    reason = masked_address(str(error)).strip() or type(error).__name__
+    reason = masked_text(str(error)).strip() or type(error).__name__
     return ServerUnreachable(name, variable=variable, address=masked_address(address), reason=reason)

@@ -39,6 +39,26 @@ def test_a_setting_that_cannot_be_is_a_fault_of_the_configuration():
     assert "COUNTERFOIL_PROFILE" in ended.stderr
 
 
+@pytest.mark.parametrize(
+    "command", [("audit", "verify"), ("status",), ("doctor",), ("config", "show"), ("up",)]
+)
+def test_a_malformed_address_is_a_fault_of_the_configuration_and_its_password_is_not_printed(
+    tmp_path, command
+):
+    environment = {
+        **os.environ,
+        "COUNTERFOIL_HOME": str(tmp_path / "home"),
+        "COUNTERFOIL_DATABASE_URL": "shop:S3cret@db.example/shop",
+    }
+    ended = forking.run([sys.executable, "-m", "counterfoil", *command], env=environment, timeout=300)
+
+    assert CONFIGURATION == ended.returncode
+    assert "COUNTERFOIL_DATABASE_URL: is no address of Postgres" in ended.stderr
+    assert "S3cret" not in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "home").exists()
+
+
 def test_the_doctor_lists_all_that_production_would_refuse(database_url):
     environment = {
         **os.environ,

@@ -1,7 +1,9 @@
 import os
+import traceback
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from runtime.masking import masked_address
 from runtime.settings import Settings, SettingsError
@@ -170,10 +172,90 @@ def test_passwords_are_shown_to_nobody(monkeypatch):
         ("host=h user=u password='with space' dbname=db", "host=h user=u password=*** dbname=db"),
         ("127.0.0.1:9092", "127.0.0.1:9092"),
         ("postgresql://h/db", "postgresql://h/db"),
+        ("host=h password = s3cret&more dbname=db", "host=h password = *** dbname=db"),
+        (r"host=h password=s3\ cret dbname=db", "host=h password=*** dbname=db"),
+        ("postgresql://u/x:s3cret@h/db", "postgresql://***@h/db"),
+        ("rediss://h:6379/0?ssl_password=s3cret", "rediss://h:6379/0?ssl_password=***"),
+        ("a.local:9092,b.local:9092", "a.local:9092,b.local:9092"),
+        ("[::1]:9092", "[::1]:9092"),
+        ("shop:s3cret@db.local/shop", "***"),
+        ("s3cret/", "***"),
     ],
 )
 def test_an_address_is_shown_without_its_password(address, shown):
     assert shown == masked_address(address)
+
+
+MALFORMED = {
+    "DATABASE_URL": [
+        "shop:s3cret@db.local/shop",
+        "mysql://shop:s3cret@h/x",
+        "s3cret",
+        "postgresql://shop:s3%zzcret@127.0.0.1/shop",
+        "postgresql://shop:s3cret@127.0.0.1/shop?sslmod=require",
+        "postgresql://shop:s3cret/more@127.0.0.1/shop",
+        "postgresql://shop:p@s3cret@127.0.0.1/shop",
+        "host=h pasword=s3cret",
+    ],
+    "REDIS_URL": [
+        "s3cret",
+        ":s3cret@cache.local:6379/0",
+        "redis:s3cret",
+        "http://:s3cret@cache.local",
+        "redis://:s3cret/more@cache.local:6379/0",
+        "redis://:s3cret@cache.local:6379/0?pasword=s3cret",
+        "redis://:s3cret@cache.local:6379/0?socket_timeout=s3cret",
+    ],
+}
+MALFORMED["KEYS_DATABASE_URL"] = MALFORMED["DATABASE_URL"]
+
+
+@pytest.mark.parametrize(
+    ("name", "address"), [(name, each) for name, addresses in MALFORMED.items() for each in addresses]
+)
+def test_a_malformed_address_is_refused_by_its_setting_and_form_and_never_repeated(
+    monkeypatch, name, address
+):
+    monkeypatch.setenv(f"COUNTERFOIL_{name}", address)
+
+    with pytest.raises(SettingsError, match=rf"^COUNTERFOIL_{name}: is no address of .*: write ") as refused:
+        Settings.load()
+
+    with pytest.raises(ValidationError) as raw:
+        Settings()
+
+    written = [*traceback.format_exception(refused.value), *traceback.format_exception(raw.value)]
+
+    assert "s3" not in "".join(written)
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("DATABASE_URL", "postgres://db.local:5433,other.local/shop?target_session_attrs=read-write"),
+        ("DATABASE_URL", "host=/run/postgres dbname=shop user=shop password='s3 cret' port=5432"),
+        ("DATABASE_URL", "postgresql:///shop?host=@abstract"),
+        (
+            "DATABASE_URL",
+            "postgresql://shop:s3%40cret@[::1]:5432/shop?sslmode=verify-full&sslrootcert=/ca.pem",
+        ),
+        ("REDIS_URL", "redis://cache.local"),
+        ("REDIS_URL", "rediss://me:s3@cret@cache.local:6379/0?ssl_ca_certs=/ca.pem"),
+        ("REDIS_URL", "rediss://:s3cret@cache.local:6379/0?ssl_certfile=/c.pem&ssl_keyfile=/k.pem"),
+        ("REDIS_URL", "redis://[::1]:6379/0"),
+        ("REDIS_URL", "unix:///run/valkey.sock?db=1"),
+    ],
+)
+def test_every_form_of_an_address_is_accepted(monkeypatch, name, address):
+    monkeypatch.setenv(f"COUNTERFOIL_{name}", address)
+
+    assert address == getattr(Settings.load(), name.lower()).get_secret_value()
+
+
+def test_secrets_of_webhooks_are_masked_whole(monkeypatch):
+    monkeypatch.setenv("COUNTERFOIL_PAYMENT_WEBHOOK_SECRETS", "s3cret,older")
+
+    assert "***" == Settings.load().masked()["COUNTERFOIL_PAYMENT_WEBHOOK_SECRETS"]
 
 
 def test_every_setting_says_what_it_is_for():
