@@ -24,9 +24,9 @@ from counterfoil.user_messages import UserError
 from devservers import child, chosen, supervisor
 from devservers.envoy_server import EnvoyServer
 from devservers.supervisor import Role, ServerKeeper
-from runtime import signals, telemetry
+from runtime import production, signals, telemetry
 from runtime.keyring import master
-from runtime.settings import PREFIX, Settings
+from runtime.settings import PREFIX, Settings, SettingsError
 
 READY_WITHIN_S: Final = 90.0
 READY_POLL_S: Final = 0.05
@@ -60,6 +60,10 @@ class UpFailed(UserError):
     """The shop did not come up; the text says which part and where its log is."""
 
 
+class RefusedByRole(SettingsError):
+    """A role ended since it does not run with these settings; the text is its own."""
+
+
 class Stopped(BaseException):
     """SIGTERM or SIGINT while the shop was still starting."""
 
@@ -70,6 +74,7 @@ def up(settings: Settings, *, distributed: bool, apis: int = 1, gateway: bool = 
     There are `apis` processes of each API, and a gateway before them if asked for.
 
     Raises:
+        SettingsError: the profile refuses these settings, or a role does.
         runfile.AlreadyRunning: another `up` has this directory.
         UpFailed, ServerError, MigrationError: it did not come up; what was started is stopped again.
     """
@@ -118,13 +123,14 @@ def shop(
     Raises:
         as `up`.
     """
+    production.require(settings)  # before anything is made
     settings.home.mkdir(parents=True, exist_ok=True)
     with runfile.locked(settings.home), contextlib.ExitStack() as stack:
         stop.interrupts = True
         mode: Mode = "distributed" if distributed or settings.transport == "kafka" else "standalone"
         _given_ports(settings)  # before servers are started, which takes seconds and may be in vain
         declared.contexts(settings)  # likewise
-        running = _Shop(settings, mode=mode, apis=apis, gateway=gateway)
+        running = _Shop(settings, mode=mode, apis=apis, gateway=gateway, stop=stop)
         runfile.remove(settings.home)  # of one that was killed
         stack.callback(runfile.remove, settings.home)
         stack.callback(running.stop_servers)
@@ -133,16 +139,19 @@ def shop(
         stack.callback(running.stop_roles)
         running.start_roles()
         stop.interrupts = False
+        running.require_no_refusal()
         if stop.is_set():
             raise Stopped
         yield running.state()
+        running.require_no_refusal()
 
 
 class _Shop:
     """What runs, and how it is stopped."""
 
-    def __init__(self, settings: Settings, *, mode: Mode, apis: int, gateway: bool) -> None:
+    def __init__(self, settings: Settings, *, mode: Mode, apis: int, gateway: bool, stop: Stop) -> None:
         self._settings = settings
+        self._stop = stop
         self._mode = mode
         self._apis = apis
         self._gateway = gateway
@@ -325,7 +334,17 @@ class _Shop:
         thread.start()
 
     def _keep_roles(self) -> None:
-        supervisor.keep_alive(self._roles, stop=self._stop_supervising, on_change=self.write_state)
+        supervisor.keep_alive(
+            self._roles,
+            stop=self._stop_supervising,
+            on_change=self.write_state,
+            on_refusal=self._stop.set,
+        )
+
+    def require_no_refusal(self) -> None:
+        """Raise RefusedByRole where a role does not run with its settings."""
+        if (reason := supervisor.refused(self._roles)) is not None:
+            raise RefusedByRole(reason)
 
     def _rotate_logs(self) -> None:
         logs = [role.log_file for role in self._roles] + [keeper.server.log for keeper in self._keepers]
@@ -336,6 +355,7 @@ class _Shop:
         for role in self._roles:
             url = f"http://{_host_of(self._settings, role.command)}:{self._ports[role.name]}/readyz"
             while not answers_ok(url):
+                self.require_no_refusal()
                 if time.monotonic() > give_up:
                     raise UpFailed(
                         f"{role.name} was not ready after {READY_WITHIN_S:.0f} s; see {role.log_file}"

@@ -28,6 +28,10 @@ STEADY_AFTER_S: Final = 20.0
 STOP_ROLES_WITHIN_S: Final = 8.5
 """Of the ten seconds that SIGTERM leaves, what role processes get; servers stop in the rest."""
 
+MESSAGE: Final = "counterfoil: "
+"""What the line begins with in which a command says why it ended."""
+_MESSAGE_BYTES_MAX: Final = 16_384
+
 log = structlog.get_logger()
 
 
@@ -73,6 +77,15 @@ class Role:
         """Process id while it runs."""
         return self._child.pid if self._child is not None and self._child.is_running() else None
 
+    @property
+    def refusal(self) -> str | None:
+        """Why it does not run with its settings, in its own words; None: it runs, or ended otherwise."""
+        if self._child is None or self._child.ending.get("exit_code") != os.EX_CONFIG:
+            return None
+        written = self.log_file.read_bytes()[-_MESSAGE_BYTES_MAX:].decode(errors="replace")
+        _, found, message = written.rpartition(MESSAGE)
+        return message.strip() if found else f"it refuses its settings; see {self.log_file}"
+
     def start(self) -> None:
         """Start the process; it writes to its own log file."""
         self.starts += 1
@@ -87,8 +100,11 @@ class Role:
         )
 
     def keep_alive(self, now: float) -> bool:
-        """Start it again if it died and its backoff is over; whether it was started."""
-        if self.pid is not None:
+        """Start it again if it died and its backoff is over; whether it was started.
+
+        One that refuses its settings is left as it is: it would refuse them again.
+        """
+        if self.pid is not None or self.refusal is not None:
             return False
         if self._not_before < self._started_at:  # the death is news
             steady = now - self._started_at > STEADY_AFTER_S
@@ -159,10 +175,31 @@ class ServerKeeper:
                 self._on_restart()
 
 
-def keep_alive(roles: Sequence[Role], *, stop: threading.Event, on_change: Callable[[], None]) -> None:
-    """Start roles again when they die, until `stop`; `on_change` is called whenever a pid changed."""
+def refused(roles: Sequence[Role]) -> str | None:
+    """What roles say that refuse their settings, each reason once; None: none does."""
+    reasons: dict[str, list[str]] = {}
+    for role in roles:
+        if (reason := role.refusal) is not None:
+            reasons.setdefault(reason, []).append(role.name)
+    return "\n".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items()) or None
+
+
+def keep_alive(
+    roles: Sequence[Role],
+    *,
+    stop: threading.Event,
+    on_change: Callable[[], None],
+    on_refusal: Callable[[], None] = lambda: None,
+) -> None:
+    """Start roles again when they die, until `stop`, or until one refuses its settings.
+
+    `on_change` is called whenever a pid changed, `on_refusal` at the end by refusal.
+    """
     while not stop.wait(CHECK_EVERY_S):
         now = time.monotonic()
+        if any(role.refusal is not None for role in roles):
+            on_refusal()
+            return
         started = [role for role in roles if role.keep_alive(now)]  # a list: every role is checked
         if started:
             on_change()

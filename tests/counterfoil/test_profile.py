@@ -39,6 +39,17 @@ def test_a_setting_that_cannot_be_is_a_fault_of_the_configuration():
     assert "COUNTERFOIL_PROFILE" in ended.stderr
 
 
+def test_up_refuses_what_production_refuses_before_anything_is_made(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")}
+    environment |= {"COUNTERFOIL_PROFILE": "production", "COUNTERFOIL_HOME": str(tmp_path / "home")}
+    ended = forking.run([sys.executable, "-m", "counterfoil", "up"], env=environment, timeout=300)
+
+    assert CONFIGURATION == ended.returncode
+    assert "COUNTERFOIL_IDENTITY: the production profile needs it" in ended.stderr
+    assert "COUNTERFOIL_DATABASE_URL: is not set" in ended.stderr
+    assert not (tmp_path / "home").exists()
+
+
 @pytest.mark.parametrize(
     "command", [("audit", "verify"), ("status",), ("doctor",), ("config", "show"), ("up",)]
 )

@@ -44,6 +44,30 @@ def test_a_role_that_ends_is_started_again_after_a_growing_pause(role):
     assert "No such command" in role.log_file.read_text()
 
 
+def test_a_role_that_refuses_its_settings_is_not_started_again_and_says_why(tmp_path):
+    environment = supervisor.role_environment({"COUNTERFOIL_PROFILE": "prod"})
+    roles = [
+        Role(name, command="relay", environment=environment, log_file=tmp_path / f"{name}.log")
+        for name in ("relay", "relay-2")
+    ]
+    refusals = []
+    for role in roles:
+        role.start()
+    supervisor.keep_alive(
+        roles,
+        stop=threading.Event(),
+        on_change=lambda: pytest.fail("started again"),
+        on_refusal=lambda: refusals.append(supervisor.refused(roles)),
+    )
+    for role in roles:
+        assert role.wait_stopped(deadline=time.monotonic() + 60)
+
+    assert [1, 1] == [role.starts for role in roles]
+    assert 1 == len(refusals)
+    assert supervisor.refused(roles).startswith("relay, relay-2: COUNTERFOIL_PROFILE: ")
+    assert not roles[0].keep_alive(time.monotonic())
+
+
 def test_a_role_that_runs_is_left_alone(role):
     role.start()
     alive = role.pid
