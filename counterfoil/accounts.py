@@ -28,6 +28,10 @@ class NotCreated(UserError):
     """No account was created; the text says why."""
 
 
+class NoPassword(UserError):
+    """The file has no password; the text says why, and repeats nothing of it."""
+
+
 def create_owner(settings: Settings, *, email: str, password: str, by: str | None = None) -> str:
     """Register the first owner of this installation; the id of the account.
 
@@ -59,9 +63,25 @@ def rotate_key(settings: Settings, *, distrust: bool = False, reason: str = "", 
 
 
 def password_from(file: Path) -> str:
-    """The password in a file, without the line break at its end."""
-    with file.open(encoding="utf-8") as opened_file:
-        return opened_file.read(PASSWORD_FILE_BYTES_MAX).removesuffix("\n")
+    """The password in a file, without the line break at its end.
+
+    Raises:
+        NoPassword: the file cannot be read, is no text, or is empty.
+    """
+    try:
+        with file.open(encoding="utf-8") as opened_file:
+            password = opened_file.read(PASSWORD_FILE_BYTES_MAX).removesuffix("\n")
+    except OSError as error:
+        raise NoPassword(
+            f"--password-file {file} cannot be read ({error.strerror}): name a file with the password"
+        ) from error
+    except UnicodeDecodeError:
+        raise NoPassword(
+            f"--password-file {file} is no text in UTF-8: save the password as such a file"
+        ) from None
+    if not password:
+        raise NoPassword(f"--password-file {file} is empty: write the password into it")
+    return password
 
 
 async def _create_owner(settings: Settings, *, email: str, password: str, by: str | None) -> str:

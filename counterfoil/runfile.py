@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from runtime.decoders import json_decoder
+from runtime.settings import SettingsError
 
 PRIVATE_FILE_MODE: Final = 0o600  # the addresses hold passwords
 LOCK_TRIES_MAX: Final = 5
@@ -28,6 +29,15 @@ class AlreadyRunning(Exception):
         super().__init__(
             f"{home} is in use by process {pid or 'unknown'}:"
             " stop that one, or set COUNTERFOIL_HOME to another directory"
+        )
+
+
+class HomeUnusable(SettingsError):
+    """The home directory cannot be made, or nothing can be written there."""
+
+    def __init__(self, home: Path, *, reason: str) -> None:
+        super().__init__(
+            f"COUNTERFOIL_HOME: {home} cannot be used ({reason}): set it to a directory that you may write to"
         )
 
 
@@ -68,8 +78,13 @@ def locked(home: Path) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: somebody else holds it.
+        HomeUnusable: it cannot be made, or not be written to.
     """
-    descriptor = os.open(run_folder(home) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE_MODE)
+    try:
+        lock = run_folder(home) / "lock"
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE_MODE)
+    except OSError as error:
+        raise HomeUnusable(home, reason=error.strerror or type(error).__name__) from error
     try:
         if not _try_lock(descriptor):
             raise AlreadyRunning(home, pid=os.pread(descriptor, 20, 0).decode().strip())

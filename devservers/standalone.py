@@ -124,7 +124,6 @@ def shop(
         as `up`.
     """
     production.require(settings)  # before anything is made
-    settings.home.mkdir(parents=True, exist_ok=True)
     with runfile.locked(settings.home), contextlib.ExitStack() as stack:
         stop.interrupts = True
         mode: Mode = "distributed" if distributed or settings.transport == "kafka" else "standalone"

@@ -18,8 +18,22 @@ def simulate() -> None:
     """Play a party of the outside world, for demonstrations and tests."""
 
 
+def _usable(ledger: Path) -> Path:
+    """A ledger that can be read and added to; made here, where it is missing."""
+    try:
+        ledger.open("a+b").close()
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{ledger} cannot be written ({error.strerror}): name a file in a folder that exists"
+        ) from error
+    return ledger
+
+
 Ledger = Annotated[
-    Path, typer.Option(help="File that gets a line for each request, and what was done about it.")
+    Path,
+    typer.Option(
+        callback=_usable, help="File that gets a line for each request, and what was done about it."
+    ),
 ]
 Port = Annotated[int, typer.Option(min=0, max=65_535, help="TCP port on 127.0.0.1; 0 takes a free one.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the faults; default: random, and printed.")]
