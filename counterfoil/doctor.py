@@ -104,10 +104,24 @@ def _servers(settings: Settings) -> Iterator[Check]:
         "kafka": settings.kafka_bootstrap,
     }
     for name, address in by_address.items():
-        if address is not None:
+        if name == "redis" and settings.redis_url is not None:
+            yield _redis(settings.redis_url.get_secret_value())
+        elif address is not None:
             yield Check(name, "ok", f"address from COUNTERFOIL_{_VARIABLES[name]}")
         else:
             yield _would_start(name)
+
+
+def _redis(url: str) -> Check:
+    """Whether the Redis of the environment answers."""
+    from counterfoil.servers import unmanaged
+    from counterfoil.servers.errors import ServerUnreachable
+
+    try:
+        unmanaged.ping_redis(url)
+    except ServerUnreachable as error:
+        return Check("redis", "bad", str(error))
+    return Check("redis", "ok", "answers at the address from COUNTERFOIL_REDIS_URL")
 
 
 def _would_start(name: str) -> Check:

@@ -18,6 +18,7 @@ from event_store.transport.transport import TransportError
 from runtime.masking import masked_address, masked_text
 
 TIMEOUT_S: Final = 10
+PING_TIMEOUT_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,26 @@ def redis_at(
     name = str(facts.get("server_name", "redis"))
     version = str(facts.get(f"{name}_version", facts.get("redis_version")))
     return ExternalServer(name=name, url=url, version=version, origin=variable)
+
+
+def ping_redis(
+    url: str, *, variable: str = "COUNTERFOIL_REDIS_URL", timeout_s: float = PING_TIMEOUT_S
+) -> None:
+    """Whether the Valkey or Redis at an address answers; by PING, which a restricted user may, too.
+
+    Raises:
+        ServerUnreachable: nobody answers there in time or the login is refused.
+    """
+    try:
+        with redis.Redis.from_url(
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+        ) as client:
+            client.ping()
+    except (redis.RedisError, OSError) as error:
+        raise _unreachable("redis", variable, url, error) from error
 
 
 def kafka_at(

@@ -1,5 +1,7 @@
 """The doctor's quick look at a database: fine, never migrated, or damaged."""
 
+import socket
+import time
 from pathlib import Path
 
 import psycopg
@@ -7,6 +9,8 @@ import pytest
 from psycopg import sql
 
 from counterfoil import disks, doctor, sizing
+from counterfoil.servers import unmanaged
+from devservers.redis import start_redis
 from runtime.settings import Settings
 
 
@@ -49,6 +53,38 @@ DAMAGES = {
         " insert into consumers.checkpoint (consumer, position) select 'c', 9 from r"
     ),
 }
+
+
+def redis_of(tmp_path, url):
+    settings = Settings(home=tmp_path, database_url=None, redis_url=url)
+    (check,) = (each for each in doctor.examine(settings) if each.name == "redis")
+    return check
+
+
+def test_a_redis_that_does_not_answer_is_reported_without_its_password(tmp_path):
+    found = redis_of(tmp_path, "redis://:s3cret@127.0.0.1:1/0")
+
+    assert "bad" == found.verdict
+    assert "redis does not answer at redis://:***@127.0.0.1:1/0 (from COUNTERFOIL_REDIS_URL)" in found.message
+    assert "s3cret" not in found.message
+
+
+def test_a_redis_that_accepts_and_says_nothing_is_given_up_soon(tmp_path):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        started = time.monotonic()
+        found = redis_of(tmp_path, f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+
+    assert "bad" == found.verdict
+    assert time.monotonic() - started < unmanaged.TIMEOUT_S
+
+
+def test_a_redis_that_answers_is_fine(tmp_path):
+    with start_redis(tmp_path / "redis") as server:
+        found = redis_of(tmp_path, server.url)
+
+    assert ("ok", "answers at the address from COUNTERFOIL_REDIS_URL") == (found.verdict, found.message)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
