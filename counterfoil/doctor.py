@@ -11,6 +11,7 @@ from counterfoil import (
     declared,
     disks,
     migrating,
+    open_shops,
     optional,
     probing,
     runfile,
@@ -69,7 +70,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         return
     try:
         contexts = declared.contexts(settings)
-        yield from _database(url)
+        yield from _database(url, settings)
         yield from _disks(url, settings)
         yield from _undeclared(url, contexts)
         yield from _timers(url, settings, contexts)
@@ -140,7 +141,7 @@ def _would_start(name: str) -> Check:
     return Check(name, "ok", f"would start {what} {program.version} from {program.origin}")
 
 
-def _database(url: str) -> Iterator[Check]:
+def _database(url: str, settings: Settings) -> Iterator[Check]:
     try:
         comparison = migrating.compare(url, of=migrating.components)
         migrations.require(comparison)
@@ -152,6 +153,8 @@ def _database(url: str) -> Iterator[Check]:
     yield Check("installation", "ok", found.log.installation)
     yield from _invariants(url)
     yield from _consumers(found, status.parked(url, found))
+    if (warning := open_shops.warning(settings, url)) is not None:
+        yield Check("identity", "note", warning)
 
 
 def _keys(settings: Settings) -> Iterator[Check]:

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 import structlog
 from pydantic import SecretStr
 
-from counterfoil import declared, migrating, progress, runfile
+from counterfoil import declared, migrating, open_shops, progress, runfile
 from counterfoil.probing import answers_ok
 from counterfoil.runfile import Addresses, Running
 from counterfoil.servers.server_version import ServerVersion
@@ -177,7 +177,10 @@ class _Shop:
         return None if isinstance(server, ExternalServer) else str(server.url_of(KEYS_DATABASE))
 
     def migrate(self) -> None:
-        """Bring both databases to this version; that of the keys is made where it is one of our own."""
+        """Bring both databases to this version; that of the keys is made where it is one of our own.
+
+        Says so where the shop that is found there has accounts, and is to be open to everybody now.
+        """
         keys_url = self.keys_database_url
         if keys_url is not None and self._settings.keys_database_url is None:
             made = self._servers["postgres"].make_database(KEYS_DATABASE)
@@ -188,6 +191,8 @@ class _Shop:
             applied += migrating.migrate(keys_url, of=migrating.components_of_keys)
         for name in applied:
             progress.say(f"migrated {name}")
+        if (warning := open_shops.warning(self._settings, self.database_url)) is not None:
+            progress.say(f"warning: {warning}")
 
     def start_servers(self) -> None:
         """Take servers from the environment, or start them below home; all at once, since Kafka takes seconds."""
