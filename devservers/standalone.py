@@ -432,7 +432,7 @@ def _given_ports(settings: Settings) -> dict[str, int]:
 
 
 def _ports(settings: Settings) -> dict[str, int]:
-    """A port per role: the one that was set, or the default if it is free, else any free one."""
+    """A port per role: the one that was set, or the default if it is free, else any free one, which is said."""
     ports = _given_ports(settings)
     for role, setting in _PORTS.items():
         if role in ports:
@@ -440,11 +440,13 @@ def _ports(settings: Settings) -> dict[str, int]:
         port = int(getattr(settings, setting))
         free = port != 0 and port not in ports.values() and child.is_free(port, host=_host_of(settings, role))
         ports[role] = port if free else _free_port_besides(ports)
+        if port not in {0, ports[role]}:
+            _say_moved(_listens(role), port, to=ports[role])
     return ports
 
 
 def _gateway_port(settings: Settings, taken: dict[str, int]) -> int:
-    """The gateway's port: the one that was set, or the default if it is free, else any free one.
+    """The gateway's port: the one that was set, or the default if it is free, else any free one, which is said.
 
     Raises:
         UpFailed: one was set and is in use.
@@ -454,7 +456,21 @@ def _gateway_port(settings: Settings, taken: dict[str, int]) -> int:
         return port
     if port != 0 and "gateway_port" in settings.model_fields_set:
         raise UpFailed(f"port {port} of the gateway ({PREFIX}GATEWAY_PORT) is in use")
-    return _free_port_besides(taken)
+    other = _free_port_besides(taken)
+    if port != 0:
+        _say_moved("the gateway is", port, to=other)
+    return other
+
+
+def _listens(role: str) -> str:
+    """Which part of a role is at its port."""
+    names = {"command-api": "the command API is", "query-api": "the query API is"}
+    return names.get(role, f"probes of {role} are")
+
+
+def _say_moved(what: str, port: int, *, to: int) -> None:
+    """A client that goes by the default would ask somebody else there."""
+    progress.say(f"{port} is in use, so {what} at {to}")
 
 
 def _host_of(settings: Settings, role: str) -> str:
