@@ -32,7 +32,7 @@ def went(name, number, *outcomes):
     return (asked, *(each(refund_id=RefundId(name), amount=PART) for each in outcomes))
 
 
-FAILED = [fact for n in (1, 2, 3) for fact in went(f"goodwill-{n}", n, refund_failed)]
+FAILED = [event for n in (1, 2, 3) for event in went(f"goodwill-{n}", n, refund_failed)]
 CAME_BACK = went("goodwill-1", 1, refund_succeeded, refund_reversed)
 
 
@@ -54,7 +54,7 @@ def test_all_that_is_left_is_given_back_whatever_came_of_refunds_that_staff_made
 
 
 def test_nothing_more_is_asked_once_its_own_refund_came_back_or_failed_three_times():
-    failed = [fact for n in (1, 2, 3) for fact in went(f"cancelled~{n}", n, refund_failed)]
+    failed = [event for n in (1, 2, 3) for event in went(f"cancelled~{n}", n, refund_failed)]
 
     assert [] != ending.let_go(after(*CAPTURED, *failed[:4]), now=NOW)
     assert [] == ending.let_go(after(*CAPTURED, *failed), now=NOW)
