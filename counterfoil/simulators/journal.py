@@ -8,6 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 import msgspec
 from msgspec import Struct
 
+from counterfoil.user_messages import UserError
 from runtime.decoders import json_decoder
 
 
@@ -26,6 +27,10 @@ class LedgerEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     contents: list[dict[str, Any]] = []
     answer: dict[str, Any] = {}
     fault: str = ""
+
+
+class NoLedger(UserError):
+    """A file holds something else than the book of this party, and is left as it is."""
 
 
 E = TypeVar("E", bound=Struct)
@@ -48,9 +53,18 @@ class Ledger(Generic[E]):
         self._file.close()
 
     def entries(self) -> list[E]:
-        """Everything written so far; a line that a crash cut off never counted."""
+        """Everything written so far; a line that a crash cut off never counted.
+
+        Raises:
+            NoLedger: the file has lines of another kind.
+        """
         read, lines = json_decoder(self._kind).decode, self._path.read_bytes().splitlines(keepends=True)
-        return [read(line) for line in lines if line.endswith(b"\n")]
+        try:
+            return [read(line) for line in lines if line.endswith(b"\n")]
+        except msgspec.DecodeError as error:
+            raise NoLedger(
+                f"{self._path} is no ledger of this simulator: name that of an earlier run, or a new file"
+            ) from error
 
     def write(self, entry: E) -> None:
         """Add an entry; it is on the disk afterwards. The first takes the place of what a crash cut off."""

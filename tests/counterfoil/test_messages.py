@@ -64,3 +64,15 @@ def test_a_ledger_that_cannot_be_written_is_said(tmp_path, party):
         assert "--ledger" in found.stderr
         assert "cannot be written" in " ".join(found.stderr.replace("│", " ").split())
         assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("party", ["carrier", "payments"])
+def test_a_file_that_is_no_ledger_is_said_and_left_as_it_is(tmp_path, party):
+    other = tmp_path / "notes"
+    other.write_text("# Notes\nof somebody")
+    found = ended("simulate", party, "--ledger", other, home=tmp_path)
+
+    assert REFUSED == found.returncode
+    assert found.stderr.startswith(f"counterfoil: {other} is no ledger of this simulator")
+    assert 1 == len(found.stderr.splitlines())
+    assert "# Notes\nof somebody" == other.read_text()
