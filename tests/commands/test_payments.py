@@ -13,13 +13,15 @@ from runtime.settings import Settings
 from tests.commands.gateways.sending import sender_of
 from tests.commands.gateways.test_payment import simulated
 from tests.commands.processes.running import eventually
-from tests.examples import placed, rejected
+from tests.examples import cancelled, placed, rejected
 from tests.payment_examples import (
     CUSTOMER,
+    HOLD,
     ORDER,
     PAYMENT,
     TILL,
     authorisation_requested,
+    credit_held,
     credit_issued,
     manual_payment_recorded,
     payment_created,
@@ -120,6 +122,15 @@ async def test_store_credit_pays_for_orders_of_its_customer_alone(given):
 
     (await shop.post(path, hold)).then_refused(404, "order-unknown")
     (await shop.post(path, {**hold, "order_id": "off"})).then_refused(409, "order-not-payable")
+
+
+async def test_nothing_that_is_held_is_spent_for_an_order_that_is_off(given):
+    shop = await given(placed(), credit_issued(expires_at=None), credit_held(), cancelled())
+    path = f"/v1/store-credits/{CUSTOMER}/settlements"
+
+    refused = await shop.post(path, {"hold_id": HOLD, "outcome": "spent"})
+    refused.then_refused(409, "order-not-payable", status="cancelled")
+    assert (await shop.post(path, {"hold_id": HOLD, "outcome": "released"})).status == 201
 
 
 async def test_of_those_who_spend_store_credit_at_once_none_spends_what_another_has_spent(given):
