@@ -309,7 +309,8 @@ def promise(
     there = min(quantity, available)
     promised = [*served]
     if there:
-        promised += reserve(item, sku=sku, order_id=order_id, quantity=there, locations=locations, now=now)
+        promised.append(StockReserved(sku=sku, order_id=order_id, quantity=there, reserved_at=in_utc(now)))
+        promised += _taken(item, sku, order_id, quantity=there, locations=locations, now=now)
     if there < quantity:
         rest = quantity - there
         promised.append(BackorderRecorded(sku=sku, order_id=order_id, quantity=rest, recorded_at=in_utc(now)))
