@@ -257,17 +257,19 @@ def settle(
 def release_for(credit: StoreCredit | None, *, order_id: OrderId, now: datetime) -> list[Event]:
     """Release all that is held for an order; nothing where nothing is."""
     events: list[Event] = []
-    for hold_id, each in ({} if credit is None else credit.holds).items():
-        if each.order_id == order_id and each.status == "held":
-            credit_now = reduce(evolve, events, credit)
-            assert credit_now is not None, "a hold of no store credit"
-            events += settle(
-                credit_now,
-                customer_id=credit_now.customer_id,
-                hold_id=hold_id,
-                outcome="released",
-                now=now,
-            )
+    if credit is None:
+        return events
+    held = [
+        hold_id
+        for hold_id, each in credit.holds.items()
+        if (each.order_id, each.status) == (order_id, "held")
+    ]
+    for hold_id in held:
+        released = settle(
+            credit, customer_id=credit.customer_id, hold_id=hold_id, outcome="released", now=now
+        )
+        credit = reduce(evolve, released, credit)
+        events += released
     return events
 
 

@@ -177,26 +177,12 @@ class SettledOtherwise(Conflict):
 
 def evolve(shipment: Shipment | None, event: Event) -> Shipment:
     """Return the shipment as it is after `event`."""
-    if isinstance(event, LabelRequested):
-        return Shipment(
-            order_id=event.order_id,
-            status=Status.REQUESTED,
-            attempt=event.attempt,
-            country=event.country,
-            contents=event.contents,
-            lost=None if shipment is None else shipment.lost,
-        )
-    if isinstance(event, ManualLabelRecorded):
-        return Shipment(
-            order_id=event.order_id,
-            status=Status.LABELLED,
-            attempt=event.attempt,
-            country=event.country,
-            contents=event.contents,
-            tracking=event.tracking,
-            manual=True,
-            lost=None if shipment is None else shipment.lost,
-        )
+    match event:
+        case LabelRequested():
+            return _begun(shipment, event, Status.REQUESTED)
+        case ManualLabelRecorded():
+            labelled = _begun(shipment, event, Status.LABELLED)
+            return replace(labelled, tracking=event.tracking, manual=True)
     assert shipment is not None, "an answer about a label that was never requested"
     match event:
         case LabelBought():
@@ -206,6 +192,20 @@ def evolve(shipment: Shipment | None, event: Event) -> Shipment:
         case ParcelLost():
             return replace(shipment, status=Status.LOST, lost=LostParcel(attempt=event.attempt))
     return replace(shipment, lost=_lost(shipment.lost, event))
+
+
+def _begun(
+    shipment: Shipment | None, event: LabelRequested | ManualLabelRecorded, status: Status
+) -> Shipment:
+    """The parcel with a new attempt at a label; what is known of the newest that was lost stays."""
+    return Shipment(
+        order_id=event.order_id,
+        status=status,
+        attempt=event.attempt,
+        country=event.country,
+        contents=event.contents,
+        lost=None if shipment is None else shipment.lost,
+    )
 
 
 def _lost(lost: LostParcel | None, event: Event) -> LostParcel:

@@ -1,24 +1,18 @@
 """How a parcel comes by its label."""
 
+from datetime import datetime
 from typing import Final
 
 from msgspec.structs import replace
 
 from domain.shipping.events import LabelBought, LabelRefused, LabelRequested, LossSettled, ManualLabelRecorded
-from projections.shipping.views import ShipmentDetails, shipment_details
+from projections.shipping.views import ShipmentDetails, Status, shipment_details
 
 
 @shipment_details.on(LabelRequested)
 def requested(_shipment: ShipmentDetails | None, event: LabelRequested) -> ShipmentDetails:
     """A new attempt begins anew: what was said to the one before stands in the stream."""
-    return ShipmentDetails(
-        order_id=event.order_id,
-        status="requested",
-        attempt=event.attempt,
-        country=event.country,
-        units=sum(content.quantity for content in event.contents),
-        requested_at=event.requested_at,
-    )
+    return _begun(event, "requested", event.requested_at)
 
 
 @shipment_details.on(LabelBought)
@@ -42,16 +36,8 @@ def refused(shipment: ShipmentDetails, event: LabelRefused) -> ShipmentDetails:
 @shipment_details.on(ManualLabelRecorded)
 def bought_by_hand(_shipment: ShipmentDetails | None, event: ManualLabelRecorded) -> ShipmentDetails:
     """The parcel can be followed, and no carrier was asked."""
-    return ShipmentDetails(
-        order_id=event.order_id,
-        status="labelled",
-        attempt=event.attempt,
-        country=event.country,
-        units=sum(content.quantity for content in event.contents),
-        requested_at=event.recorded_at,
-        tracking=event.tracking,
-        answered_at=event.recorded_at,
-    )
+    begun = _begun(event, "labelled", event.recorded_at)
+    return replace(begun, tracking=event.tracking, answered_at=event.recorded_at)
 
 
 @shipment_details.on(LossSettled)
@@ -60,6 +46,18 @@ def settled(shipment: ShipmentDetails, event: LossSettled) -> ShipmentDetails:
     if event.remedy == "refund":
         return shipment
     return replace(shipment, status="unlabelled", label_id=None, tracking=None)
+
+
+def _begun(event: LabelRequested | ManualLabelRecorded, status: Status, at: datetime) -> ShipmentDetails:
+    """A new attempt at a label for what is in the parcel."""
+    return ShipmentDetails(
+        order_id=event.order_id,
+        status=status,
+        attempt=event.attempt,
+        country=event.country,
+        units=sum(content.quantity for content in event.contents),
+        requested_at=at,
+    )
 
 
 VIEWS: Final = (shipment_details,)
