@@ -6,7 +6,7 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -39,6 +39,28 @@ ONE_PASS_FROM_MB: Final = 46
 _NOBODYS: Final = "the password of nobody"
 
 
+class _Queue:
+    """Callers that wait for the same; there are no more than `WAITING_MAX`."""
+
+    def __init__(self) -> None:
+        self._length = 0
+
+    @contextlib.contextmanager
+    def joined(self) -> Iterator[None]:
+        """Be one of them.
+
+        Raises:
+            ProblemError: too many wait.
+        """
+        if self._length >= WAITING_MAX:
+            raise refusals.too_busy()
+        self._length += 1
+        try:
+            yield
+        finally:
+            self._length -= 1
+
+
 class Passwords:
     """Hashes and verifies passwords, no more than a few at once."""
 
@@ -46,9 +68,8 @@ class Passwords:
         self._hasher = _hasher(memory_mb)
         self._nobodys = _nobodys_hash(memory_mb)
         self._threads = ThreadPoolExecutor(HASHES_AT_ONCE, "passwords", initializer=_go_last)
-        self._waiting = 0
+        self._hashing, self._admitting = _Queue(), _Queue()
         self._admission = asyncio.Semaphore(ADMITTED_AT_ONCE)
-        self._in_line = 0
 
     @contextlib.asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
@@ -57,14 +78,9 @@ class Passwords:
         Raises:
             ProblemError: too many wait.
         """
-        if self._in_line >= WAITING_MAX:
-            raise refusals.too_busy()
-        self._in_line += 1
-        try:
+        with self._admitting.joined():
             async with self._admission:
                 yield
-        finally:
-            self._in_line -= 1
 
     async def hash(self, password: str) -> str:
         """The hash to keep.
@@ -94,14 +110,9 @@ class Passwords:
         return hashed is not None
 
     async def _one_at_a_time(self, work: Callable[..., object], *given: object) -> object:
-        if self._waiting >= WAITING_MAX:
-            raise refusals.too_busy()
-        self._waiting += 1
-        try:
+        with self._hashing.joined():
             # The library lets go of the interpreter meanwhile.
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
-        finally:
-            self._waiting -= 1
 
 
 def _go_last() -> None:
