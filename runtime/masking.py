@@ -7,13 +7,18 @@ from pydantic import SecretStr
 
 _MASK: Final = "***"
 _USER_INFO: Final = re.compile(r"(?<=://)([^/@:]*):.*@")
-_PASSWORD_MEMBER: Final = re.compile(
-    r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|(?:[^\s&\\]|\\.)+)", re.IGNORECASE | re.DOTALL
-)
-_PASSWORD_PAIR: Final = re.compile(
-    r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|(?:[^\s\\]|\\.)+)", re.IGNORECASE | re.DOTALL
-)
-"""As before, where no URL is: there an `&` is a character like others."""
+
+
+def _password(ends: str) -> re.Pattern[str]:
+    """The password of a `key=value`, up to one of these characters unless it is quoted."""
+    return re.compile(
+        rf"(password\s*=\s*)('(?:[^'\\]|\\.)*'|(?:[^{ends}\\]|\\.)+)", re.IGNORECASE | re.DOTALL
+    )
+
+
+_PASSWORD_MEMBER: Final = _password(r"\s&")
+_PASSWORD_PAIR: Final = _password(r"\s")
+"""Where no URL is: there an `&` is a character like others."""
 _URL: Final = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?:(?P<user_info>.*)@)?(?P<rest>[^@]*)", re.IGNORECASE | re.DOTALL
 )

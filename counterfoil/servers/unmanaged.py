@@ -1,5 +1,7 @@
 """Servers that somebody else runs: their address came from the environment, we neither start nor stop them."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -70,35 +72,23 @@ def redis_at(
     Raises:
         ServerUnreachable: nobody answers there or the login is refused.
     """
-    try:
-        with redis.Redis.from_url(url, socket_timeout=timeout_s, retry=Retry(NoBackoff(), 0)) as client:
-            facts = client.info("server")
-    except (redis.RedisError, OSError) as error:
-        raise _unreachable("redis", variable, url, error) from error
+    with _redis_client(url, variable, socket_timeout=timeout_s) as client:
+        facts = client.info("server")
     assert isinstance(facts, dict)
     name = str(facts.get("server_name", "redis"))
     version = str(facts.get(f"{name}_version", facts.get("redis_version")))
     return ExternalServer(name=name, url=url, version=version, origin=variable)
 
 
-def ping_redis(
-    url: str, *, variable: str = "COUNTERFOIL_REDIS_URL", timeout_s: float = PING_TIMEOUT_S
-) -> None:
+def ping_redis(url: str) -> None:
     """Whether the Valkey or Redis at an address answers; by PING, which a restricted user may, too.
 
     Raises:
         ServerUnreachable: nobody answers there in time or the login is refused.
     """
-    try:
-        with redis.Redis.from_url(
-            url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-        ) as client:
-            client.ping()
-    except (redis.RedisError, OSError) as error:
-        raise _unreachable("redis", variable, url, error) from error
+    timeouts = {"socket_timeout": PING_TIMEOUT_S, "socket_connect_timeout": PING_TIMEOUT_S}
+    with _redis_client(url, "COUNTERFOIL_REDIS_URL", **timeouts) as client:
+        client.ping()
 
 
 def kafka_at(
@@ -129,6 +119,20 @@ def kafka_at(
         raise _unreachable("kafka", variable, bootstrap, error) from error
     release = ".".join(str(part) for part in spoken)
     return ExternalServer(name="kafka", url=bootstrap, version=f"{release} or newer", origin=variable)
+
+
+@contextlib.contextmanager
+def _redis_client(url: str, variable: str, **timeouts: float) -> Iterator[redis.Redis]:
+    """A client that asks once.
+
+    Raises:
+        ServerUnreachable: nobody answers there or the login is refused.
+    """
+    try:
+        with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **timeouts) as client:
+            yield client
+    except (redis.RedisError, OSError) as error:
+        raise _unreachable("redis", variable, url, error) from error
 
 
 def _unreachable(name: str, variable: str, address: str, error: Exception) -> ServerUnreachable:
