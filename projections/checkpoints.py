@@ -23,6 +23,9 @@ from projections.storing import BuildId
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
+MOVED: Final = "counterfoil:views"
+"""The channel on which a transaction that moves checkpoints says so, for readers who wait."""
+
 _OF_BUILDS: LiteralString = """
 join unnest(%(views)s::text[], %(shapes)s::int[], %(builds)s::int[]) as b (view, shape, build)
     using (view, shape, build)
@@ -87,6 +90,8 @@ where c.shared = s.name and c.generation = s.generation and c.partition = s.part
         select * from unnest(%(views)s::text[], %(shapes)s::int[], %(builds)s::int[])
     ))
 """
+
+_ANNOUNCE: Final = f'notify "{MOVED}"'
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -315,6 +320,12 @@ def create(
         "leaf": leaf,
     }
     conn.execute(_CREATE, parameters)
+
+
+def announce(conn: Connection) -> None:
+    """Let those who wait for a view hear that views moved, once the transaction is through."""
+    # Unlike an append, the transaction waits for no flush, so it has the lock of a NOTIFY for a moment only.
+    conn.execute(_ANNOUNCE)
 
 
 _Row = tuple[str, int, int, int, int, bytes | None, int, str | None]

@@ -10,7 +10,7 @@ from psycopg import errors
 from event_store.consumers import parking
 from event_store.consumers.parking import Failure, Waiting
 from projections import builds
-from projections.checkpoints import SharedCheckpoints
+from projections.checkpoints import SharedCheckpoints, announce
 from projections.errors import CheckpointConflict
 from projections.folding import TRIES_MAX, Poison, Versioned, reason_of
 from projections.step import Commit, Effect, Load, Plan, Probe, ProjectionStep, RowsRefused
@@ -144,6 +144,7 @@ def moving(conn: Connection, checkpoints: SharedCheckpoints) -> MovePlans:
         for plan in plans:
             apart, noted = plan.stopped is not None, plan.notes
             plan.moves = [pending.place(move, apart=apart, noted=noted) for move in plan.moves]
+        announce(conn)
         return MovedPlans(
             check=checkpoints.move(conn, pending), committed=partial(checkpoints.moved, pending)
         )

@@ -42,7 +42,7 @@ class Admission:
         if wished.token is None:
             return wished
         give_up_s = time.monotonic() + wished.wait_s
-        await freshness.refuse_impossible(wished.token, self._poller)
+        await freshness.refuse_impossible(wished.token, self._poller, waits=wished.wait_s > 0)
         if wished.until_settled:
             wished = await self._settled(wished, wished.token, give_up_s=give_up_s)
         if at_one_position and wished.token is not None:

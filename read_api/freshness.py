@@ -65,8 +65,8 @@ def wish(min_position: str | None, prefer: str | None) -> Wish:
     )
 
 
-async def refuse_impossible(token: PositionToken, poller: CheckpointPoller) -> None:
-    """Refuse a token that no waiting can reach.
+async def refuse_impossible(token: PositionToken, poller: CheckpointPoller, *, waits: bool) -> None:
+    """Refuse a token that no waiting can reach; `waits`: the caller has time until views move.
 
     Raises:
         ProblemError: `position-lost`, `position-beyond-head`, `malformed-token`.
@@ -76,6 +76,9 @@ async def refuse_impossible(token: PositionToken, poller: CheckpointPoller) -> N
     refuse_lost(snapshot, epoch=token.epoch, position=token.highest)
     if _beyond(token, snapshot):
         # A snapshot may be older than the caller's write: only one that leaves now can say that it lies in the future.
+        # Who waits for a view is helped by one that leaves when views moved, and many of them by the same.
+        if waits:
+            await poller.hear()
         snapshot = await poller.next_snapshot()
         refuse_lost(snapshot, epoch=token.epoch, position=token.highest)
         if _beyond(token, snapshot):

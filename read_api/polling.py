@@ -1,4 +1,4 @@
-"""One task per process that reads every checkpoint, four times a second and faster while somebody waits."""
+"""One task per process that reads every checkpoint: four times a second, and when views moved if somebody waits."""
 
 import asyncio
 import contextlib
@@ -15,12 +15,19 @@ from read_api import checkpoints
 from read_api.checkpoints import CheckpointSnapshot
 from read_api.connections import AsyncConnection, Connections
 from read_api.errors import ViewUnavailable
+from read_api.moves import Moves
 
 POLL_INTERVAL_S: Final = 0.25
 """Between two snapshots while nobody waits."""
 
-POLL_GAP_S: Final = 0.01
+POLL_GAP_S: Final = 0.005
 """Between two snapshots while somebody waits."""
+
+UNHEARD_S: Final = 0.05
+"""How long somebody waits to hear that views moved, before the next snapshot is read all the same.
+
+What a view has also grows by the relay's row, of which nothing is heard.
+"""
 
 SETTLED_AFTER_S: Final = 1.0
 """Age from which a snapshot binds the document cache: what SQL had then, the cache must have now."""
@@ -43,14 +50,21 @@ class CheckpointPoller:
         self,
         connections: Connections,
         *,
+        moves: Moves | None = None,
         draining: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Poll over `connections`. Once the process is `draining` nobody waits any more. `clock` gives seconds."""
+        """Poll over `connections`. Once the process is `draining` nobody waits any more. `clock` gives seconds.
+
+        While somebody waits, `moves` says when; without it, and where nothing is heard, one snapshot follows another.
+        """
         self._connections = connections
+        self._moves = moves
         self._draining = draining
         self._clock = clock
         self._latest: CheckpointSnapshot | None = None
+        self._moved: asyncio.Future[None] | None = None
+        """Done once views moved after the newest snapshot left."""
         self._kept: deque[CheckpointSnapshot] = deque(maxlen=SNAPSHOTS_KEPT_MAX)
         self._asked: list[asyncio.Future[CheckpointSnapshot]] = []
         self._wake = asyncio.Event()
@@ -126,12 +140,20 @@ class CheckpointPoller:
 
     async def wait_for(self, holds: Callable[[CheckpointSnapshot], bool], *, timeout_s: float) -> bool:
         """Poll until `holds` does; answer False after `timeout_s` seconds, or when the process is to end."""
+        if self._latest is not None and holds(self._latest):
+            return True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not self.draining:
+                    await self.hear()
                     if await self._holds_next(holds):
                         return True
         return False
+
+    async def hear(self) -> None:
+        """Wait until views moved after the newest snapshot left, `UNHEARD_S` at most; not where nothing is heard."""
+        if self._moved is not None and self._moves is not None and self._moves.heard:
+            await asyncio.wait({self._moved}, timeout=UNHEARD_S)
 
     async def _holds_next(self, holds: Callable[[CheckpointSnapshot], bool]) -> bool:
         try:
@@ -154,6 +176,7 @@ class CheckpointPoller:
         asked, self._asked = self._asked, []
         self._wake.clear()
         seen_at = self._clock()
+        moved = None if self._moves is None else self._moves.next_move
         try:
             snapshot = checkpoints.read_snapshot(await self._connections.run(_ask), seen_at=seen_at)
         except asyncio.CancelledError:
@@ -166,7 +189,7 @@ class CheckpointPoller:
             self._give_up(asked, reason=f"{type(error).__name__}: {error}")
             return
         self._note(failing=False)
-        self._latest = snapshot
+        self._latest, self._moved = snapshot, moved
         self._kept.append(snapshot)
         for future in asked:
             if not future.done():

@@ -20,6 +20,7 @@ from read_api.connections import AsyncConnection, Connections
 from read_api.errors import BuildGone, ReadError, ViewUnavailable
 from read_api.exports import EXPORTS_MAX, Exports
 from read_api.metrics import ReadMetrics, observe_client_cache, observe_servers
+from read_api.moves import Moves
 from read_api.polling import CheckpointPoller
 from read_api.reading.documents import DocumentCache
 from read_api.reading.keyed import KeyedReader
@@ -78,7 +79,10 @@ class Reads:
         self._exporting = Connections(url, size=EXPORTS_MAX, idle=0, breaker=Breaker())
         self.exports = Exports(self._exporting)
         self.readiness = Readiness(self._ready)
-        self.poller = CheckpointPoller(self._polling, draining=lambda: self.readiness.draining)
+        self._moves = Moves(url)
+        self.poller = CheckpointPoller(
+            self._polling, moves=self._moves, draining=lambda: self.readiness.draining
+        )
         self.opening: Open | None = None
         self.keyring: Keyring | None = None
         self.admission = Admission(self.poller, self.connections, followers=followers)
@@ -148,7 +152,14 @@ class Reads:
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Open everything, and close it at the end. Neither server need be there at the beginning."""
-        async with self.connections, self._polling, self._exporting, self.poller, self._keys() as keyring:
+        async with (
+            self.connections,
+            self._polling,
+            self._exporting,
+            self._moves,
+            self.poller,
+            self._keys() as keyring,
+        ):
             self.keyring, self.opening = keyring, None if keyring is None else _opening(keyring)
             try:
                 yield

@@ -340,3 +340,20 @@ def act_once(url, conn, views, workers, chance, act):
             builds.set_stopped(conn, BuildId(chance.choice(views).name, 1, 1), None)
         case "apart":
             let_builds_stand_apart(conn)
+
+
+def test_a_step_announces_that_views_moved_and_one_that_is_taken_back_does_not(url, conn):
+    views = [numbers("one")]
+    with feeding(url, views) as feeder, database.connect(url, role=None, name="listener") as listener:
+        feeder.catch_up()
+        feeder.round()
+        listener.execute(f'listen "{checkpoints.MOVED}"')
+        append(url, counts(("a", 1)))
+        conn.execute("update views.shared_checkpoint set revision = revision + 1")  # another was here
+        feeder.round()
+        taken_back = list(listener.notifies(timeout=0))
+        feeder.catch_up()
+        moved = list(listener.notifies(timeout=60, stop_after=1))
+
+    assert not taken_back
+    assert [each.channel for each in moved] == [checkpoints.MOVED]
