@@ -23,7 +23,7 @@ from projections.performing import SESSION
 from projections.view import View
 
 LEASE_NAME: Final = "projections:global"
-WAITS: Final = Waits(pace_s=0.1, backlog=1_000)
+WAITS: Final = Waits(pace_s=0.25, backlog=1_000)
 """Sums over all keys are written again in every round, so there are fewer of them than of keyed views."""
 CHECK_EVERY_S: Final = 0.5
 """How often builds, requests and lag are read."""
