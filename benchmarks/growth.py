@@ -93,4 +93,4 @@ def _read_p99(laboratory: Laboratory, url: str, *, orders: int) -> float:
         "COUNTERFOIL_HOME": str(laboratory.directory / "nowhere"),
     }
     with laboratory.http(["counterfoil", "query-api"], port=port, environment=environment):
-        return load(laboratory, "order", port=port, orders=orders, connections=READERS).p99_ms
+        return load(laboratory, "order", port, orders=orders, connections=READERS).p99_ms

@@ -105,10 +105,16 @@ def get(path: str, *headers: str) -> bytes:
 
 
 async def closed_loop(
-    host: str, port: int, *, connections: int, seconds: float, request: Callable[[], bytes], expected: int
+    host: str,
+    ports: Sequence[int],
+    *,
+    connections: int,
+    seconds: float,
+    request: Callable[[], bytes],
+    expected: int,
 ) -> Load:
-    """Every connection asks again as soon as it is answered."""
-    opened = [await Connection.open(host, port) for _ in range(connections)]
+    """Every connection asks again as soon as it is answered; the ports share them."""
+    opened = [await Connection.open(host, ports[number % len(ports)]) for number in range(connections)]
     took: list[float] = []
     unexpected = 0
     cpu, began = time.process_time(), time.perf_counter()

@@ -34,7 +34,9 @@ def main() -> None:
     """Run one load."""
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("what", choices=["orders", "order", "logins"])
-    given.add_argument("--port", type=int, required=True)
+    given.add_argument(
+        "--port", type=int, action="append", required=True, help="again for each server that shares"
+    )
     given.add_argument("--connections", type=int, default=CONNECTIONS)
     given.add_argument("--warm", type=float, default=0.0, help="seconds of load before what is measured")
     given.add_argument("--seconds", type=float, required=True)
@@ -72,7 +74,7 @@ def main() -> None:
 
 
 async def _warm_and_measure(
-    port: int,
+    ports: Sequence[int],
     *,
     connections: int,
     seconds: tuple[float, float],
@@ -84,7 +86,7 @@ async def _warm_and_measure(
     for each in seconds:
         if each:
             load = await http_client.closed_loop(
-                "127.0.0.1", port, connections=connections, seconds=each, request=request, expected=expected
+                "127.0.0.1", ports, connections=connections, seconds=each, request=request, expected=expected
             )
     return load
 

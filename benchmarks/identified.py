@@ -60,8 +60,9 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
 
 def _commands(laboratory: Laboratory, *, known: int, unknown: int, tokens: Path) -> Iterator[Row]:
     def by(programs: int) -> Callable[[], float]:
-        given = {"port": known, "tokens": str(tokens), "callers": programs} if programs else {"port": unknown}
-        return lambda: command.load(laboratory, "orders", codes=command.CODES, **given).rate
+        port = known if programs else unknown
+        given: dict[str, int | str] = {"tokens": str(tokens), "callers": programs} if programs else {}
+        return lambda: command.load(laboratory, "orders", port, codes=command.CODES, **given).rate
 
     shape = shop_events.reservation("identified")
     found = alternating(
@@ -106,7 +107,7 @@ def _next_to_logins(laboratory: Laboratory, *, port: int, tokens: Path) -> Row:
     }
 
     def alone() -> float:
-        return command.load(laboratory, "orders", port=port, **given).p99_ms
+        return command.load(laboratory, "orders", port, **given).p99_ms
 
     def next_to() -> float:
         credentials = ("--email", EMAIL, "--password", PASSWORD)
@@ -138,8 +139,8 @@ def _reads(laboratory: Laboratory, url: str, *, orders: int) -> Iterator[Row]:
         given: dict[str, int | str] = {"orders": orders, "tokens": str(tokens), "callers": 1}
         found = alternating(
             {
-                "ours": lambda: command.load(laboratory, "order", port=known, **given).rate,
-                "peer": lambda: command.load(laboratory, "order", port=unknown, orders=orders).rate,
+                "ours": lambda: command.load(laboratory, "order", known, **given).rate,
+                "peer": lambda: command.load(laboratory, "order", unknown, orders=orders).rate,
             },
             rounds=laboratory.size.rounds,
         )

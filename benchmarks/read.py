@@ -113,7 +113,7 @@ def _next_to_sql(
     loads: dict[str, list[Found]] = {"ours": [], "peer": []}
 
     def measured(name: str, port: int) -> float:
-        loads[name].append(load(laboratory, "order", port=port, orders=orders))
+        loads[name].append(load(laboratory, "order", port, orders=orders))
         return loads[name][-1].rate
 
     found = alternating(
@@ -138,11 +138,11 @@ def _measured(laboratory: Laboratory, port: int, *, source: str, orders: int) ->
     loads: list[Found] = []
 
     def ours() -> float:
-        loads.append(load(laboratory, "order", port=port, orders=orders))
+        loads.append(load(laboratory, "order", port, orders=orders))
         return loads[-1].rate
 
     found = alternating(
-        {"ours": ours, "limit": lambda: load(laboratory, "order", port=port, path="/livez").rate},
+        {"ours": ours, "limit": lambda: load(laboratory, "order", port, path="/livez").rate},
         rounds=laboratory.size.rounds,
     )
     last = loads[-1]
