@@ -7,12 +7,13 @@ in the same process.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 import httpx
 import uvloop
+from msgspec import Struct
 from pydantic import SecretStr
 
 from benchmarks import command, pgbench, shop_events, workers
@@ -42,6 +43,7 @@ LOGINS: Final = 8
 UNDER_LOGINS: Final = 4
 """Connections whose answers are timed meanwhile: what is in question is how long one takes, not how many fit."""
 
+OF_LIMIT: Final = Goal("ratio_to_limit", at_least=0.27)
 AS_WITHOUT: Final = Goal("ratio_to_peer", at_least=0.9)
 
 
@@ -49,20 +51,28 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     """Commands by one program and by sixteen, commands while others log in, reads, and one verification."""
     with laboratory.database() as url:
         shop_events.fill(url, command.products())
-        with _pair(laboratory, "command-api", url) as (known, unknown, tokens):
-            yield from _commands(laboratory, known=known, unknown=unknown, tokens=tokens)
-            yield _next_to_logins(laboratory, port=known, tokens=tokens)
+        with _opened(laboratory, "command-api", url) as apis:
+            yield from _commands(laboratory, apis)
+            yield _next_to_logins(laboratory, port=apis.known[0], tokens=apis.tokens)
     with laboratory.database() as url:
         events = laboratory.size.count(EVENTS, tiny=2_000)
         shop_events.fill(url, shop_events.history(events))
         yield from _reads(laboratory, url, orders=shop_events.orders_in(events))
 
 
-def _commands(laboratory: Laboratory, *, known: int, unknown: int, tokens: Path) -> Iterator[Row]:
-    def by(programs: int) -> Callable[[], float]:
-        port = known if programs else unknown
-        given: dict[str, int | str] = {"tokens": str(tokens), "callers": programs} if programs else {}
-        return lambda: command.load(laboratory, "orders", port, codes=command.CODES, **given).rate
+class _Apis(Struct, frozen=True):
+    """Ports of processes of an API that know their callers, the port of one that does not, and a file of tokens."""
+
+    known: Sequence[int]
+    unknown: int
+    tokens: Path
+
+
+def _commands(laboratory: Laboratory, apis: _Apis) -> Iterator[Row]:
+    def by(programs: int, *, processes: int = 1) -> Callable[[], float]:
+        ports = apis.known[:processes] if programs else [apis.unknown]
+        given: dict[str, int | str] = {"tokens": str(apis.tokens), "callers": programs} if programs else {}
+        return lambda: command.load(laboratory, "orders", *ports, codes=command.CODES, **given).rate
 
     shape = shop_events.reservation("identified")
     found = alternating(
@@ -70,6 +80,7 @@ def _commands(laboratory: Laboratory, *, known: int, unknown: int, tokens: Path)
             "one": by(1),
             "without": by(0),
             "many": by(PROGRAMS),
+            "two": by(PROGRAMS, processes=2),
             "limit": lambda: pgbench.rate(laboratory, disk=OWN_DISK, shape=shape) or 0.0,
         },
         rounds=laboratory.size.rounds,
@@ -84,7 +95,16 @@ def _commands(laboratory: Laboratory, *, known: int, unknown: int, tokens: Path)
         limit_name=pgbench.NAME if found["limit"] else pgbench.ABSENT,
         peer=found["without"],
         peer_name="the same without",
-        goals=(Goal("ratio_to_limit", at_least=0.27),),
+        goals=(OF_LIMIT,),
+    )
+    yield Row(
+        name=NAME,
+        case=f"{case}, with a token, 2 processes",
+        unit="orders/s",
+        ours=found["two"],
+        limit=found["limit"] or None,
+        limit_name=pgbench.NAME if found["limit"] else pgbench.ABSENT,
+        goals=(OF_LIMIT,),
     )
     yield Row(
         name=NAME,
@@ -132,11 +152,12 @@ def _reads(laboratory: Laboratory, url: str, *, orders: int) -> Iterator[Row]:
     workers.settle(url)
     with (
         workers.projections(url, views=[VIEW], redis_url=redis_url),
-        _pair(laboratory, "query-api", url, redis_url=redis_url) as (known, unknown, tokens),
+        _opened(laboratory, "query-api", url, redis_url=redis_url) as apis,
     ):
         wait_for_orders(url, orders=orders)
         wait_for_documents(url, redis_url, VIEW)
-        given: dict[str, int | str] = {"orders": orders, "tokens": str(tokens), "callers": 1}
+        given: dict[str, int | str] = {"orders": orders, "tokens": str(apis.tokens), "callers": 1}
+        known, unknown = apis.known[0], apis.unknown
         found = alternating(
             {
                 "ours": lambda: command.load(laboratory, "order", known, **given).rate,
@@ -153,7 +174,7 @@ def _reads(laboratory: Laboratory, url: str, *, orders: int) -> Iterator[Row]:
             peer_name="the same without",
             goals=(AS_WITHOUT,),
         )
-        token = tokens.read_text().split()[0].encode()
+        token = apis.tokens.read_text().split()[0].encode()
         yield uvloop.run(_verification(url, token, count=laboratory.size.count(VERIFICATIONS, tiny=1_000)))
 
 
@@ -181,10 +202,10 @@ async def _verification(url: str, token: bytes, *, count: int) -> Row:
 
 
 @contextlib.contextmanager
-def _pair(
+def _opened(
     laboratory: Laboratory, role: Literal["command-api", "query-api"], url: str, *, redis_url: str = ""
-) -> Iterator[tuple[int, int, Path]]:
-    """Ports of two processes of an API, one of which knows its callers, and a file of tokens for that one."""
+) -> Iterator[_Apis]:
+    """Three processes of an API, two of which know their callers."""
     home = laboratory.directory / f"identified-{role}"
     home.mkdir()
     accounts.create_owner(
@@ -200,15 +221,15 @@ def _pair(
     }
     accounts_on = given | {"COUNTERFOIL_IDENTITY": "accounts"}
     with contextlib.ExitStack() as stack:
-        known = stack.enter_context(_api(laboratory, role, accounts_on))
+        known = [stack.enter_context(_api(laboratory, role, accounts_on)) for _ in range(2)]
         tokens = home / "tokens"
         if role == "command-api":
-            tokens.write_text("\n".join(_tokens(known)))
+            tokens.write_text("\n".join(_tokens(known[0])))
         else:
             with _api(laboratory, "command-api", accounts_on) as issuing:
                 tokens.write_text("\n".join(_tokens(issuing)))
         unknown = stack.enter_context(_api(laboratory, role, given | {"COUNTERFOIL_IDENTITY": "anonymous"}))
-        yield known, unknown, tokens
+        yield _Apis(known, unknown, tokens)
 
 
 @contextlib.contextmanager
