@@ -59,12 +59,15 @@ class ProjectionMetrics:
         )
 
     def committed(self, plans: Sequence[Plan]) -> None:
-        """Count what was committed."""
+        """Count what was committed. Most builds only moved: the metrics of those stay as they are."""
         for plan in plans:
             labels = _labels(plan.build)
-            self._applied.labels(*labels).inc(plan.applied)
-            self._rows.labels(*labels).inc(len(plan.rows))
-            self._stopped.labels(*labels).set(plan.following.stopped is not None)
+            if plan.applied:
+                self._applied.labels(*labels).inc(plan.applied)
+            if plan.rows:
+                self._rows.labels(*labels).inc(len(plan.rows))
+            if plan.stopped is not None:
+                self._stopped.labels(*labels).set(True)
 
     def rewritten(self, build: BuildId, documents: int) -> None:
         """Count documents written again."""

@@ -114,7 +114,8 @@ class Performer:
                 raise RowsRefused(reason_of(error)) from error
             moved.check()
             for plan in plans:
-                self._note(plan)
+                if plan.notes:
+                    self._note(plan)
         moved.committed()
 
     def _note(self, plan: Plan) -> None:
