@@ -365,7 +365,10 @@ class Vault:
         return [str(row[0]) for row in rows]
 
     async def deny_tokens_of(self, account_id: str) -> None:
-        """Have the access tokens of an account that are out refused; refreshing gives others."""
+        """Have the access tokens of an account that are out refused; refreshing gives others.
+
+        The newest one of each session is named, and verifiers refuse those before it, too.
+        """
         async with self._connection() as connection:
             await connection.execute(_DENY_TOKENS_OF, [DENIED_FOR, account_id])
 

@@ -6,6 +6,7 @@ that cannot be undone (`access.FAIL_CLOSED`).
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
@@ -49,6 +50,9 @@ from vault.key where credential_id = %s and named and revoked_at is null
 KEY_KEPT_S: Final = 60.0
 """After this long a key is looked up again, so that a revocation which a process slept through counts at last."""
 
+_numbered = re.compile(r"(.+)\.([0-9]{1,9})").fullmatch
+"""One token of a session, as a denial names it."""
+
 log = structlog.get_logger()
 
 
@@ -60,6 +64,8 @@ class Verified(Struct, frozen=True):
     kid: str | None
     """The key that signed it; None for an API key."""
     expires_at: float
+    number: int = 0
+    """Which token of its session it is; 0: it belongs to none."""
 
 
 class Trust:
@@ -70,6 +76,8 @@ class Trust:
         self._clock = clock
         self._keys: dict[str, OKPKey] = {}
         self._denied: dict[str, float] = {}
+        self._denied_up_to: dict[str, int] = {}
+        """Session → the newest of its tokens that is denied: so are all before it, which are good for minutes yet."""
         self._last = 0
         self._read_at: float | None = None
         self._remembered: dict[bytes, Verified] = {}
@@ -157,7 +165,10 @@ class Trust:
             return "its key is not trusted any more"
         if verified.expires_at + leeway_s <= self._clock():
             return "it is over"
-        if self._denied and not self._denied.keys().isdisjoint(verified.subjects):
+        if self._denied and (
+            not self._denied.keys().isdisjoint(verified.subjects)
+            or verified.number <= self._denied_up_to.get(verified.subjects[0], -1)
+        ):
             return "it was revoked"
         return ""
 
@@ -213,9 +224,15 @@ class Trust:
         if {kid for kid, _ in keys} != self._keys.keys():
             self._keys = {kid: public_key(kid, bytes.fromhex(public)) for kid, public in keys}
         self._denied.update(denied)
+        for subject, _ in denied:
+            if found := _numbered(subject):
+                self._denied_up_to[found[1]] = max(int(found[2]), self._denied_up_to.get(found[1], 0))
         now = self._clock()
         for subject in [subject for subject, until in self._denied.items() if until < now]:
             del self._denied[subject]
+            found = _numbered(subject)
+            if found and self._denied_up_to.get(found[1]) == int(found[2]):
+                del self._denied_up_to[found[1]]
 
     def _verify(self, token: bytes, now: int) -> Verified:
         claims = tokens.read(token, self._keys, issuer=self.issuer, now=now)
@@ -231,7 +248,9 @@ class Trust:
                 roles=frozenset(claims.roles),
                 credential=claims.sid,
             )
-        verified = Verified(principal, (claims.sid, claims.jti), tokens.kid_of(token), claims.exp)
+        found = _numbered(claims.jti)
+        number = int(found[2]) if found and found[1] == claims.sid else 0
+        verified = Verified(principal, (claims.sid, claims.jti), tokens.kid_of(token), claims.exp, number)
         return self._remember(token, verified)
 
     def _remember(self, token: bytes, verified: Verified) -> Verified:

@@ -110,6 +110,22 @@ async def test_a_role_that_is_granted_or_taken_counts_within_a_second(shop):
     ]
 
 
+async def test_a_role_that_is_taken_is_taken_from_tokens_before_the_last_refresh_too(shop):
+    owner = await registered(shop, roles=["auditor"])
+    first = await ada(shop)
+    second = (await shop.refresh(first["refresh_token"])).json()
+    third = (await shop.refresh(second["refresh_token"])).json()
+    for tokens in (first, second, third):
+        assert 200 == (await shop.get("/v1/events", tokens["access_token"])).status_code
+
+    assert 201 == (await shop.post("/v1/accounts/ada/roles/auditor/revocation", {}, owner)).status_code
+
+    for tokens in (third, second, first):
+        assert await shop.refused_everywhere(tokens["access_token"]) < REFUSED_WITHIN_S
+    fourth = (await shop.refresh(third["refresh_token"])).json()
+    assert 403 == (await shop.get("/v1/events", fourth["access_token"])).status_code
+
+
 async def test_the_last_owner_stays(shop):
     tokens = await shop.session()
     owner, path = tokens["access_token"], f"/v1/accounts/{tokens['account_id']}"
