@@ -198,7 +198,10 @@ class Sessions(Struct, frozen=True):
         self.metrics.logins.labels(metrics.OPENED).inc()
         row = await vault.session(session_id)
         assert row is not None, "opened just now"
-        return await self._tokens(row, found.roles)
+        # Roles that were taken since the account was found were denied to the sessions that there were then.
+        current = await self.accounts.by_id(account_id)
+        assert current is not None, "an account stays one"
+        return await self._tokens(row, current.roles)
 
     async def refresh(self, refresh_token: str, *, client_id: str, correlation_id: str) -> Tokens:
         """The next tokens of a session.

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from commands.identity.account_routes import ASSIGNABLE
+from commands.identity.passwords import Passwords
 from counterfoil.testing.http import new_key
 from domain.event import type_name
 from runtime.http.access import PERMISSIONS
@@ -124,6 +125,22 @@ async def test_a_role_that_is_taken_is_taken_from_tokens_before_the_last_refresh
         assert await shop.refused_everywhere(tokens["access_token"]) < REFUSED_WITHIN_S
     fourth = (await shop.refresh(third["refresh_token"])).json()
     assert 403 == (await shop.get("/v1/events", fourth["access_token"])).status_code
+
+
+async def test_a_role_that_is_taken_during_a_login_is_not_in_its_tokens(shop, monkeypatch):
+    owner = await registered(shop, roles=["auditor"])
+    verify = Passwords.verify
+
+    async def taken_meanwhile(self, hashed, password):
+        if password == ADA["password"]:
+            taken = await shop.post("/v1/accounts/ada/roles/auditor/revocation", {}, owner)
+            assert 201 == taken.status_code
+        return await verify(self, hashed, password)
+
+    monkeypatch.setattr(Passwords, "verify", taken_meanwhile)
+    tokens = await ada(shop)
+
+    assert 403 == (await shop.get("/v1/events", tokens["access_token"])).status_code
 
 
 async def test_the_last_owner_stays(shop):
