@@ -143,6 +143,16 @@ async def test_a_role_that_is_taken_during_a_login_is_not_in_its_tokens(shop, mo
     assert 403 == (await shop.get("/v1/events", tokens["access_token"])).status_code
 
 
+async def test_an_unknown_address_is_not_that_of_an_account_with_the_id_nobody(shop):
+    await registered(shop, account_id="nobody")
+
+    refused = await shop.log_in(email="unknown@example.org", password=ADA["password"])
+
+    assert (401, "bad-credentials") == (refused.status_code, refused.json()["code"])
+    await shop.asked("/v1/registrations", "unknown@example.org")
+    assert ["verify-address"] == [mail.template.partition(".")[0] for mail in shop.mails()]
+
+
 async def test_the_last_owner_stays(shop):
     tokens = await shop.session()
     owner, path = tokens["access_token"], f"/v1/accounts/{tokens['account_id']}"
