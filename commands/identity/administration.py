@@ -156,11 +156,13 @@ class Administration(Struct, frozen=True):
         with of.recorder.caller(call) as caller:
             credential_id = CredentialId(uuid7(caller.now))
             address = await of.vault.address_with(old)
+            if address is None:
+                raise _changed_meanwhile()
             await of.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, address=address)
 
             def decide(account: Account | None, _: DecisionView) -> list[Event]:
                 if account is not None and account.credential_id != old:
-                    raise ProblemError("bad-credentials", "The password was changed meanwhile.")
+                    raise _changed_meanwhile()
                 return list(
                     accounts.change_password(
                         account, account_id=AccountId(account_id), old=old, new=credential_id, now=caller.now
@@ -173,3 +175,7 @@ class Administration(Struct, frozen=True):
             await self.sessions.end_all(account_id, cause="password", by=by, but=credential_id)
             await of.vault.replace_verifier(credential_id, old=old)
         return answer
+
+
+def _changed_meanwhile() -> ProblemError:
+    return ProblemError("bad-credentials", "The password was changed meanwhile.")

@@ -295,12 +295,11 @@ class Vault:
         async with self._connection() as connection:
             await connection.execute(_DROP_VERIFIER, [credential_id])
 
-    async def address_with(self, credential_id: str) -> KeptAddress:
-        """The address that was kept with a password."""
+    async def address_with(self, credential_id: str) -> KeptAddress | None:
+        """The address that was kept with a password; None: the password was thrown away."""
         async with self._connection() as connection:
             row = await (await connection.execute(_ADDRESS_WITH, [credential_id])).fetchone()
-        assert row is not None, "the password was verified just now"
-        return KeptAddress(*row)
+        return None if row is None else KeptAddress(*row)
 
     async def hash_of(self, credential_id: str) -> str | None:
         """The hash of a password; None: there is no such credential."""

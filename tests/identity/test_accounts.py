@@ -198,5 +198,24 @@ async def test_r3_a_session_ends_with_the_password_that_it_was_opened_with(shop)
     assert "password" == shop.events(f"session-{tokens['session_id']}")[-1].cause
 
 
+async def test_a_password_that_was_changed_meanwhile_is_not_changed_again(shop, monkeypatch):
+    tokens = await shop.session()
+    path = f"/v1/accounts/{tokens['account_id']}/password"
+    hashing, waiting = Passwords.hash, ["staple and a candle"]
+
+    async def changed_meanwhile(self, password):
+        while waiting:
+            change = {"current": PASSWORD, "new": waiting.pop()}
+            assert 201 == (await shop.post(path, change, tokens["access_token"])).status_code
+        return await hashing(self, password)
+
+    monkeypatch.setattr(Passwords, "hash", changed_meanwhile)
+    late = {"current": PASSWORD, "new": "another long one"}
+    refused = await shop.post(path, late, tokens["access_token"])
+
+    assert (401, "bad-credentials") == (refused.status_code, refused.json()["code"])
+    await shop.session(password="staple and a candle")
+
+
 def test_every_role_but_those_of_no_account_can_be_given():
     assert {"guest", "service"} == PERMISSIONS.keys() - ASSIGNABLE
