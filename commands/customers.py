@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from commands.decision import Decision, DecisionView, Tagged, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
+from commands.owners import owners_left
 from commands.payloads import (
     EMAIL_ADDRESS,
     PERSON_NAME,
@@ -54,8 +55,7 @@ from domain.customers.events import (
 )
 from domain.customers.merging import merge
 from domain.event import Event
-from domain.identity.account import ACCOUNT, AccountUnknown, LastOwner, holding
-from domain.identity.events import RoleGranted, RoleRevoked, role_tag
+from domain.identity.account import ACCOUNT, AccountUnknown, LastOwner
 from domain.ids import AccountId, AddressId, CustomerId, HoldId, OrderId, customer_tag
 from domain.ordering.events import OrderPlaced
 from domain.ordering.order import ORDER, Status
@@ -76,9 +76,6 @@ ORDERS: Final[Tagged[tuple[OrderId, ...]]] = Tagged(
     (OrderPlaced,), (), lambda orders, event: (*orders, event.order_id)
 )
 """The orders that carry a customer's tag."""
-
-OWNERS: Final[Tagged[frozenset[AccountId]]] = Tagged((RoleGranted, RoleRevoked), frozenset(), holding)
-"""The accounts that have a role."""
 
 _OPEN: Final = frozenset((Status.PLACED, Status.CONFIRMED))
 """Orders that are still to be shipped."""
@@ -443,12 +440,12 @@ def _open_orders(customer: Customer, view: DecisionView) -> list[OrderId]:
 
 
 def _require_another_owner(account_id: AccountId, view: DecisionView) -> None:
-    """Refuse to close the account of the only owner.
+    """Refuse to close the account of the only owner who can log in.
 
     Raises:
         LastOwner: it is.
     """
-    if view.tagged(OWNERS, role_tag("owner")) == {account_id}:
+    if owners_left(account_id, view) == {account_id}:
         raise LastOwner(account_id=account_id)
 
 

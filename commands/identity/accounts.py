@@ -19,6 +19,7 @@ from commands.identity.passwords import Passwords
 from commands.identity.recording import By, Recorder
 from commands.identity.secrets import Secrets
 from commands.identity.vault import Vault
+from commands.owners import OWNERS
 from commands.recording import Answer
 from commands.states import States
 from domain.aggregate import Aggregate
@@ -27,8 +28,6 @@ from domain.identity.account import ACCOUNT, GRANTS, Account, Grants
 from domain.identity.events import (
     AccountClosed,
     AccountRegistered,
-    RoleGranted,
-    RoleRevoked,
     email_tag,
     role_tag,
 )
@@ -41,11 +40,6 @@ HOLDER: Final[Tagged[AccountId | None]] = Tagged(
     (AccountRegistered, AccountClosed), None, accounts.registered
 )
 """The account that an address belongs to."""
-
-OWNERS: Final[Tagged[frozenset[AccountId]]] = Tagged(
-    (RoleGranted, RoleRevoked), frozenset(), accounts.holding
-)
-"""The accounts that have a role."""
 
 log = structlog.get_logger()
 

@@ -11,15 +11,15 @@ from msgspec import Struct
 
 from commands.calls import Call, uuid7
 from commands.decision import DecisionView
-from commands.identity.accounts import OWNERS, NewAccount
+from commands.identity.accounts import NewAccount
 from commands.identity.passwords import require_strong
 from commands.identity.recording import By
 from commands.identity.sessions import Sessions
+from commands.owners import owners_left
 from commands.recording import Answer
 from domain.event import Event
 from domain.identity import account as accounts
 from domain.identity.account import ACCOUNT, GRANTS, Account, Grants
-from domain.identity.events import role_tag
 from domain.ids import AccountId, CredentialId
 from runtime.problems import ProblemError
 
@@ -88,7 +88,7 @@ class Administration(Struct, frozen=True):
                         view.current(ACCOUNT, identifier),
                         account_id=identifier,
                         role=role,
-                        owners=view.tagged(OWNERS, role_tag("owner")),
+                        owners=owners_left(identifier, view),
                         now=caller.now,
                     )
                 )
@@ -112,7 +112,7 @@ class Administration(Struct, frozen=True):
                     accounts.lock(
                         account,
                         account_id=identifier,
-                        owners=view.tagged(OWNERS, role_tag("owner")),
+                        owners=owners_left(identifier, view),
                         now=caller.now,
                     )
                 )

@@ -110,13 +110,13 @@ class LastOwner(Conflict):
     """The shop would have no owner left."""
 
     title = "The shop would have no owner"
-    meaning = "The account is the only owner, and only an owner can grant roles."
+    meaning = "The account is the only owner who can log in, and only an owner can grant roles."
     remedy = "Grant the role owner to another account first."
 
     account_id: AccountId
 
     def __str__(self) -> str:
-        return f"Account {self.account_id!r} is the only owner."
+        return f"Account {self.account_id!r} is the only owner who can log in."
 
 
 def evolve(account: Account | None, event: Event) -> Account:
@@ -262,7 +262,7 @@ def revoke_role(
     owners: frozenset[AccountId],
     now: datetime,
 ) -> Sequence[Event]:
-    """Take a role from an account; `owners` are those of the shop.
+    """Take a role from an account; `owners`: itself, if it is one, and others who can log in.
 
     Raises:
         AccountUnknown, LastOwner: there is no such account, or it is the only owner.
@@ -313,7 +313,7 @@ def reset_password(account: Account, *, new: CredentialId, link_id: LinkId, now:
 def lock(
     account: Account | None, *, account_id: AccountId, owners: frozenset[AccountId], now: datetime
 ) -> Sequence[Event]:
-    """Let nobody log in to an account; `owners` are those of the shop.
+    """Let nobody log in to an account; `owners`: itself, if it is one, and others who can log in.
 
     Raises:
         AccountUnknown, LastOwner: there is no such account, or it is the only owner.

@@ -84,6 +84,22 @@ async def test_an_erased_customer_is_gone_and_may_come_again(shop, installation,
     assert 201 == (await shop.log_in(**LOGIN)).status_code
 
 
+async def test_an_owner_who_is_being_erased_does_not_replace_the_last_one(shop, installation):
+    tokens, _ = await shop.session(), await shop.token_as("owner", name="-2")
+    support = await shop.token_as("support")
+    for each in ("owner-2", tokens["account_id"]):
+        body = {**ADA, "customer_id": each, "has_account": True}
+        assert 201 == (await shop.post("/v1/customers", body, support)).status_code
+    assert 201 == (await shop.post("/v1/customers/owner-2/erasure", {}, support)).status_code
+
+    last = f"/v1/customers/{tokens['account_id']}/erasure"
+    refused = [await shop.post(last, {}, support)]
+    await erased(installation)
+    refused.append(await shop.post(last, {}, support))
+
+    assert [(409, "last-owner")] * 2 == [(each.status_code, each.json()["code"]) for each in refused]
+
+
 async def test_an_erasure_is_asked_for_once_however_often(shop, installation):
     tokens = await registered(shop)
     for _ in range(2):

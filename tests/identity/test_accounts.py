@@ -164,6 +164,19 @@ async def test_the_last_owner_stays(shop):
     assert (404, "account-unknown") == (unknown.status_code, unknown.json()["code"])
 
 
+@pytest.mark.parametrize("what", ["roles/owner/revocation", "lock"])
+async def test_an_owner_who_is_locked_does_not_replace_the_last_one(shop, what):
+    tokens, _ = await shop.session(), await shop.token_as("owner", name="-2")
+    owner, path = tokens["access_token"], f"/v1/accounts/{tokens['account_id']}"
+    assert 201 == (await shop.post("/v1/accounts/owner-2/lock", {}, owner)).status_code
+
+    refused = await shop.post(f"{path}/{what}", {}, owner)
+    assert (409, "last-owner") == (refused.status_code, refused.json()["code"])
+
+    assert 201 == (await shop.post("/v1/accounts/owner-2/unlock", {}, owner)).status_code
+    assert 201 == (await shop.post(f"{path}/{what}", {}, owner)).status_code
+
+
 async def test_a_locked_account_is_out_at_once_and_answers_like_a_wrong_password(shop):
     owner = await registered(shop)
     tokens = await ada(shop)
