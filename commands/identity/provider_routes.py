@@ -221,7 +221,11 @@ def _login(exchange: Exchange, serving: Serving) -> Login:
     ]
     if len(found) != 1:
         raise _refused("The login did not begin in this browser.")
-    content = accounts.secrets.open_login(base64.urlsafe_b64decode(found[0] + b"=" * (-len(found[0]) % 4)))
+    try:
+        sealed = base64.urlsafe_b64decode(found[0] + b"=" * (-len(found[0]) % 4))
+    except ValueError:  # no text of ours has this length
+        sealed = b""
+    content = accounts.secrets.open_login(sealed)
     if content is None:
         raise _refused("The login did not begin in this browser.")
     login = json_decoder(Login).decode(content)

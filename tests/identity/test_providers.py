@@ -145,6 +145,7 @@ async def test_O1_an_answer_that_belongs_to_no_login_of_this_browser_opens_no_se
         "no cookie": (given, None),
         "a cookie of another login": (given, other),
         "a cookie that is made up": (given, "AAAA"),
+        "a cookie that is no base64": (given, "A"),
         "a changed cookie": (given, kept[:-2] + ("AA" if kept[-2:] != "AA" else "BB")),
         "another issuer": ({**given, "iss": "https://evil.example"}, kept),
         "denied": ({"error": "access_denied", "state": given["state"]}, kept),
