@@ -15,10 +15,12 @@ from commands.decision import DecisionView, events_of
 from commands.identity.accounts import Accounts, AccountWithRoles, Appending, NewAccount
 from commands.identity.providers import Asserted
 from commands.identity.recording import By, by_system
+from domain.event import Event
 from domain.identity import external as externals
-from domain.identity.account import EmailTaken
+from domain.identity.account import ACCOUNT, EmailTaken
 from domain.identity.external import EXTERNAL, External, IdentityTaken
 from domain.ids import AccountId, KeyedHash
+from runtime.http.principal import Principal
 from runtime.problems import ProblemError
 
 
@@ -43,6 +45,10 @@ def _refusing() -> Iterator[None]:
         raise
 
 
+def _session_over() -> ProblemError:
+    return ProblemError("login-refused", "The session that the provider was to be linked in is over.")
+
+
 class Externals(Struct, frozen=True):
     """Finds, registers and links accounts by identities at providers."""
 
@@ -64,30 +70,42 @@ class Externals(Struct, frozen=True):
         assert found is not None, "an identity belongs to an account"
         return found
 
-    async def link(self, account_id: str, provider: str, asserted: Asserted, *, by: By) -> None:
-        """Have an identity log in to an account.
+    async def link(
+        self, session_id: str, provider: str, asserted: Asserted, *, correlation_id: str
+    ) -> AccountId:
+        """Have an identity log in to the account of the session that asked for it; whose that is.
 
         Raises:
-            ProblemError: `login-refused`: it logs in to another one.
+            ProblemError: `login-refused`: it logs in to another one, or the session ended meanwhile.
         """
+        session = await self.accounts.vault.session(session_id)
+        if session is None or session.revoked_at is not None or session.expires_at <= session.now:
+            raise _session_over()
+        account_id, credential_id = AccountId(session.account_id), session.credential_id
         digest = self.accounts.secrets.identity_digest(asserted.issuer, asserted.subject)
         now = self.accounts.recorder.clock()
+
+        def decide(external: External | None, view: DecisionView) -> list[Event]:
+            account = view.current(
+                ACCOUNT, account_id
+            )  # its sessions end a moment after a lock or a new password
+            if account is None or account.locked or account.credential_id != credential_id:
+                raise _session_over()
+            return list(
+                externals.link(
+                    external, account_id=account_id, provider=provider, identity_digest=digest, now=now
+                )
+            )
+
         with _refusing():
             await self.accounts.recorder.record(
                 EXTERNAL,
                 digest,
-                lambda external, _: list(
-                    externals.link(
-                        external,
-                        account_id=AccountId(account_id),
-                        provider=provider,
-                        identity_digest=digest,
-                        now=now,
-                    )
-                ),
+                decide,
                 command=f"link_identity to {account_id}",
-                by=by,
+                by=By(Principal("account", account_id).actor, correlation_id),
             )
+        return account_id
 
     async def _account_of(self, digest: str) -> str | None:
         stream = EXTERNAL.stream(digest)

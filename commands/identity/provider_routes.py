@@ -21,14 +21,13 @@ from starlette.responses import Response
 from commands.calls import uuid7
 from commands.identity.external import Externals
 from commands.identity.providers import Challenge, Provider, ProviderError, ProviderUnreachable
-from commands.identity.recording import By
 from commands.identity.routing import Serving, json_answer, serving_of
 from commands.identity.session_routes import shown
 from domain.ids import ID_PATTERN, SessionId
 from runtime.decoders import json_decoder
 from runtime.http import api_version
 from runtime.http.exchange import Exchange
-from runtime.http.principal import Known, Principal, Public
+from runtime.http.principal import Known, Public
 from runtime.http.routes import ExchangeRoute
 from runtime.problems import ProblemError
 
@@ -48,7 +47,10 @@ log = structlog.get_logger()
 
 
 class Login(Struct, frozen=True, kw_only=True):
-    """What a browser brings back: which login it was sent for. `links` is the account that an identity is linked to."""
+    """What a browser brings back: which login it was sent for.
+
+    `links` is the session that asked for it, where an identity is linked to the account of that session.
+    """
 
     provider: str
     state: str
@@ -87,7 +89,7 @@ class Link:
 
     async def answer(self, exchange: Exchange) -> Response:
         """Say where the browser is to go, with a cookie."""
-        url, cookie = await _begun(exchange, links=exchange.principal.id)
+        url, cookie = await _begun(exchange, links=exchange.principal.credential)
         response = json_answer({"authorization_url": url})
         response.headers.update({"set-cookie": cookie, **_NOT_STORED})
         return response
@@ -123,9 +125,10 @@ class Callback:
         assert serving.sessions is not None, "checked before"
         externals = Externals(serving.sessions.accounts)
         if login.links is not None:
-            by = By(Principal("account", login.links).actor, exchange.correlation_id)
-            await externals.link(login.links, login.provider, asserted, by=by)
-            response = json_answer({"account_id": login.links, "linked": login.provider, "next": login.next})
+            account_id = await externals.link(
+                login.links, login.provider, asserted, correlation_id=exchange.correlation_id
+            )
+            response = json_answer({"account_id": account_id, "linked": login.provider, "next": login.next})
         else:
             found = await externals.found(login.provider, asserted, correlation_id=exchange.correlation_id)
             try:

@@ -17,13 +17,14 @@ from commands.gateways.providers.facebook import Facebook
 from commands.identity import provider_routes
 from commands.identity.provider_routes import COOKIE
 from commands.identity.providers import Challenge, ProviderRefused
+from commands.identity.sessions import Sessions
 from counterfoil import accounts
 from domain.event import type_name
 from runtime.settings import Settings
 from tests.identity import provider as providers
 from tests.identity.conftest import opened
 from tests.identity.provider import CLIENT_ID, CLIENT_SECRET
-from tests.identity.shop import EMAIL, bearer
+from tests.identity.shop import EMAIL, PASSWORD, bearer
 
 pytestmark = pytest.mark.anyio
 
@@ -316,6 +317,46 @@ async def test_who_is_logged_in_links_a_provider_and_logs_in_by_it(with_accounts
         assert tokens["account_id"] == (await log_in(shop)).json()["account_id"]
         (event,) = shop.events(shop_stream(shop))
         assert "identity.external_identity_linked.v1" == type_name(event)
+
+
+async def locked(shop, tokens):
+    await shop.token_as("owner", name="-2")
+    second = (await shop.session(email="owner-2@example.org"))["access_token"]
+    return await shop.post(f"/v1/accounts/{tokens['account_id']}/lock", {}, second)
+
+
+async def with_another_password(shop, tokens):
+    body = {"current": PASSWORD, "new": "staple and a candle"}
+    return await shop.post(f"/v1/accounts/{tokens['account_id']}/password", body, tokens["access_token"])
+
+
+async def logged_out(shop, tokens):
+    return await shop.post(f"/v1/sessions/{tokens['session_id']}/revocation", {}, tokens["access_token"])
+
+
+@pytest.mark.parametrize(
+    ("ended", "cut_short"),
+    [
+        (logged_out, False),
+        *((how, cut) for how in (locked, with_another_password) for cut in (False, True)),
+    ],
+)
+async def test_no_provider_is_linked_by_a_session_that_ended_meanwhile(
+    owned, provider, monkeypatch, ended, cut_short
+):
+    async with opened(with_provider(owned, provider.issuer)) as shop:
+        tokens = await shop.session()
+        asked = await shop.commands.post("/v1/oidc/oidc/link", headers=bearer(tokens["access_token"]))
+        (kept,) = re.findall(rf"{COOKIE}=([^;]+)", asked.headers["set-cookie"])
+        given = await at_provider(asked.json()["authorization_url"])
+        if cut_short:  # the log has it, and the sessions are there yet
+            monkeypatch.setattr(Sessions, "end_all", lambda *_given, **_named: asyncio.sleep(0))
+        assert (await ended(shop, tokens)).status_code in {201, 204}
+
+        answer = await callback(shop, given, kept)
+
+        assert (400, "login-refused") == (answer.status_code, answer.json()["code"]), answer.text
+        assert 0 == shop.types()["identity.external_identity_linked.v1"]
 
 
 def shop_stream(shop):
