@@ -47,10 +47,11 @@ class NotGranted(Exception):
 
 
 class Granted(Struct, frozen=True):
-    """A token of a program, and the scopes in it."""
+    """A token of a program, the scopes in it, and for how many seconds it is good."""
 
     access_token: str
     scopes: tuple[str, ...]
+    expires_in: int
 
 
 class Clients(Struct, frozen=True):
@@ -172,7 +173,7 @@ class Clients(Struct, frozen=True):
             iat=issued_at,
             exp=until if kept.expires_at is None else min(until, int(kept.expires_at.timestamp())),
         )
-        return Granted(sign(claims, await self.signing.key()), granted)
+        return Granted(sign(claims, await self.signing.key()), granted, claims.exp - issued_at)
 
     async def client(self, client_id: str) -> RegisteredClient | None:
         """A program as the log has it now; None: there is none."""

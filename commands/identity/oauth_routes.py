@@ -22,7 +22,6 @@ from runtime.http import contract
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Public, requires
 from runtime.http.routes import ExchangeRoute
-from runtime.identity.lifetimes import LIFETIME_S
 from runtime.identity.tokens import BadToken
 from runtime.problem_types import CATALOGUE
 from runtime.problems import MEDIA_TYPE, ProblemError
@@ -165,7 +164,7 @@ async def _of_client(asked: Asked) -> Response:
         {
             "access_token": granted.access_token,
             "token_type": "Bearer",  # nosec B105 - a word of RFC 6750
-            "expires_in": LIFETIME_S,
+            "expires_in": granted.expires_in,
             "scope": " ".join(granted.scopes),
         }
     )

@@ -107,6 +107,16 @@ async def granted(shop, secret, client_id="till-1", **form):
     return await shop.commands.post("/oauth/token", data=given)
 
 
+async def test_a_token_is_said_to_be_good_for_no_longer_than_its_key(shop):
+    _, issued = await registered(shop)
+    with shop.vault() as vault:
+        vault.execute("update vault.key set expires_at = clock_timestamp() + interval '90 s'")
+
+    token = (await granted(shop, issued["secret"])).json()
+
+    assert 0 < token["expires_in"] <= 90
+
+
 async def test_a_program_exchanges_its_key_for_a_token_of_fewer_scopes(shop):
     _, issued = await registered(shop)
     token = (await granted(shop, issued["secret"], scope="catalogue:write")).json()
