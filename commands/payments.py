@@ -58,6 +58,7 @@ from domain.payments.refusals import (
 from domain.payments.store_credit import STORE_CREDIT
 from domain.text import LINE_PATTERN, REFERENCE_CHARACTERS_MAX
 from runtime.http.principal import Owned
+from runtime.problems import Fault, ProblemError
 
 router = command_router("payments")
 
@@ -74,6 +75,10 @@ COVERED: Final[Tagged[Minor]] = Tagged(
 _PAYS: Final = Owned("payments:pay")
 _ORDER: Final = (OrderUnknown, OrderNotPayable, PaymentIdTaken, AmountExceedsDue, CardNumberGiven)
 _NOT_THERE: Final = (PaymentUnknown, ManuallyPaid)
+
+_CHOSEN: Final = Fault(
+    detail="Only callers who have orders of others paid may send this member", pointer="/payment_id"
+)
 
 Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX, description="Minor units of the order's currency.")]
 Part = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
@@ -203,7 +208,14 @@ class RecordManualRefund(Payload):
 
 @command(router, "/payments", requires=_PAYS, refusals=_ORDER)
 async def create_payment(body: CreatePayment, caller: Caller) -> Answer:
-    """Have an amount of an order paid. All payments of an order together are no more than its total."""
+    """Have an amount of an order paid. All payments of an order together are no more than its total.
+
+    Customers and guests pay their own, under an id that is made up.
+    """
+    if caller.confined_to is not None and body.payment_id is not None:
+        # Whether it is taken would tell of an order of somebody else, whose payment has its id.
+        detail = "This needs the permission payments:pay: a payment of one's own has an id that is made up."
+        raise ProblemError("forbidden", detail, errors=[_CHOSEN])
     payment_id, order_id = PaymentId(body.payment_id or caller.new_id()), OrderId(body.order_id)
 
     def create(payment: Payment | None, view: DecisionView) -> list[Event]:
