@@ -55,7 +55,7 @@ from domain.customers.events import (
 )
 from domain.customers.merging import merge
 from domain.event import Event
-from domain.identity.account import ACCOUNT, AccountUnknown, LastOwner
+from domain.identity.account import ACCOUNT, GRANTS, AccountUnknown, LastOwner
 from domain.ids import AccountId, AddressId, CustomerId, HoldId, OrderId, customer_tag
 from domain.ordering.events import OrderPlaced
 from domain.ordering.order import ORDER, Status
@@ -415,6 +415,7 @@ async def erase_customer(customer_id: CustomerId, body: EraseCustomer, caller: C
 
     def decide(customer: Customer | None, view: DecisionView) -> list[Event]:
         if customer is not None and customer.account_id is not None:
+            _require_no_staff(customer.account_id, view, caller)
             _require_another_owner(customer.account_id, view)
         return erasure.request_erasure(
             customer,
@@ -437,6 +438,21 @@ def _open_orders(customer: Customer, view: DecisionView) -> list[OrderId]:
     # An order that is no longer open stays so: its version does not matter, and no newer one may carry the tag.
     found = [view.known(ORDER, order_id) for order_id in placed]
     return [order.order_id for order in found if order is not None and order.status in _OPEN]
+
+
+def _require_no_staff(account_id: AccountId, view: DecisionView, caller: Executing) -> None:
+    """Refuse to close the account of somebody who works here, but for themselves: an erasure is no way to take roles.
+
+    Raises:
+        ProblemError: `forbidden`.
+    """
+    if caller.actor in {actor("account", account_id), actor("anonymous")}:
+        return
+    grants = view.current(GRANTS, account_id)
+    if grants is not None and grants.roles - {"customer"}:
+        raise ProblemError(
+            "forbidden", "The account of this customer has other roles: an owner revokes them first."
+        )
 
 
 def _require_another_owner(account_id: AccountId, view: DecisionView) -> None:

@@ -85,19 +85,34 @@ async def test_an_erased_customer_is_gone_and_may_come_again(shop, installation,
 
 
 async def test_an_owner_who_is_being_erased_does_not_replace_the_last_one(shop, installation):
-    tokens, _ = await shop.session(), await shop.token_as("owner", name="-2")
-    support = await shop.token_as("support")
-    for each in ("owner-2", tokens["account_id"]):
+    tokens, second = await shop.session(), await shop.token_as("owner", name="-2")
+    first = tokens["access_token"]
+    for each, token in (("owner-2", second), (tokens["account_id"], first)):
         body = {**ADA, "customer_id": each, "has_account": True}
-        assert 201 == (await shop.post("/v1/customers", body, support)).status_code
-    assert 201 == (await shop.post("/v1/customers/owner-2/erasure", {}, support)).status_code
+        assert 201 == (await shop.post("/v1/customers", body, token)).status_code
+    assert 201 == (await shop.post("/v1/customers/owner-2/erasure", {}, second)).status_code
 
     last = f"/v1/customers/{tokens['account_id']}/erasure"
-    refused = [await shop.post(last, {}, support)]
+    refused = [await shop.post(last, {}, first)]
     await erased(installation)
-    refused.append(await shop.post(last, {}, support))
+    refused.append(await shop.post(last, {}, first))
 
     assert [(409, "last-owner")] * 2 == [(each.status_code, each.json()["code"]) for each in refused]
+
+
+async def test_the_account_of_staff_is_closed_by_no_erasure_of_others(shop):
+    owner, support = await shop.token_as("owner"), await shop.token_as("support")
+    await shop.token_as("auditor")
+    body = {**ADA, "customer_id": "auditor", "has_account": True}
+    assert 201 == (await shop.post("/v1/customers", body, support)).status_code
+
+    for token in (support, owner):
+        refused = await shop.post("/v1/customers/auditor/erasure", {}, token)
+        assert (403, "forbidden") == (refused.status_code, refused.json()["code"])
+
+    taken = await shop.post("/v1/accounts/auditor/roles/auditor/revocation", {}, owner)
+    assert 201 == taken.status_code
+    assert 201 == (await shop.post("/v1/customers/auditor/erasure", {}, support)).status_code
 
 
 async def test_an_erasure_is_asked_for_once_however_often(shop, installation):
