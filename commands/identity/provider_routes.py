@@ -140,6 +140,10 @@ class Callback:
                 )
             except psycopg.errors.UniqueViolation:
                 raise _refused("This login was completed before.") from None
+            except ProblemError as problem:
+                if problem.type.slug != "bad-credentials":
+                    raise
+                raise _refused("The account here is closed or locked.") from None
             response = json_answer({**shown(tokens), "next": login.next})
         response.headers.update({"set-cookie": _cookie(exchange, "", lasting_s=0), **_NOT_STORED})
         return response

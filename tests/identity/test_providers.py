@@ -359,6 +359,18 @@ async def test_no_provider_is_linked_by_a_session_that_ended_meanwhile(
         assert 0 == shop.types()["identity.external_identity_linked.v1"]
 
 
+async def test_a_locked_account_is_refused_in_the_words_of_a_login_at_a_provider(owned, provider):
+    async with opened(with_provider(owned, provider.issuer)) as shop:
+        account_id = (await log_in(shop)).json()["account_id"]
+        owner = (await shop.session())["access_token"]
+        assert 201 == (await shop.post(f"/v1/accounts/{account_id}/lock", {}, owner)).status_code
+
+        answer = await log_in(shop)
+
+        assert (400, "login-refused") == (answer.status_code, answer.json()["code"])
+        assert "locked" in answer.json()["detail"]
+
+
 def shop_stream(shop):
     with shop.reader() as connection:
         row = connection.execute("select stream from log.event where stream like 'external-%'").fetchone()
