@@ -104,6 +104,10 @@ def private_key(kid: str, seed: bytes) -> OKPKey:
     )
 
 
+def _wrong() -> ProblemError:
+    return ProblemError("bad-credentials", "Address or password is wrong.")
+
+
 def new_key(secrets: Secrets) -> NewKey:
     """A signing key that was not there before."""
     key, kid = Ed25519PrivateKey.generate(), uuid.uuid4().hex
@@ -173,7 +177,7 @@ class Sessions(Struct, frozen=True):
         def decide(session: Session | None, view: DecisionView) -> list[Event]:
             current = view.current(ACCOUNT, account_id)  # a password that was changed meanwhile opens nothing
             if current is None or current.locked or current.credential_id != credential_id:
-                raise ProblemError("bad-credentials", "Address or password is wrong.")
+                raise _wrong()
             return list(
                 sessions.open_session(
                     session,
@@ -197,7 +201,8 @@ class Sessions(Struct, frozen=True):
         await vault.opened(session_id)
         self.metrics.logins.labels(metrics.OPENED).inc()
         row = await vault.session(session_id)
-        assert row is not None, "opened just now"
+        if row is None:  # an erasure took it meanwhile, with all that lets its account log in
+            raise _wrong()
         # Roles that were taken since the account was found were denied to the sessions that there were then.
         current = await self.accounts.by_id(account_id)
         assert current is not None, "an account stays one"

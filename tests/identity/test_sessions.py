@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from commands.identity import attempts
+from commands.identity.vault import Vault
 from domain.event import type_name
 from runtime.database import connect
 from tests import sizes
@@ -86,6 +87,19 @@ async def test_r3_a_session_is_not_refreshed_after_its_lifetime(shop):
         vault.execute(_EXPIRE, [tokens["session_id"]])
 
     assert 400 == (await shop.refresh(tokens["refresh_token"])).status_code
+
+
+async def test_a_session_that_an_erasure_took_while_it_was_opened_is_refused(shop, monkeypatch):
+    noted = Vault.opened
+
+    async def erased_meanwhile(self, session_id):
+        await noted(self, session_id)
+        await self.erase((await self.session(session_id)).account_id)
+
+    monkeypatch.setattr(Vault, "opened", erased_meanwhile)
+    answer = await shop.log_in()
+
+    assert (401, "bad-credentials") == (answer.status_code, answer.json()["code"])
 
 
 @pytest.mark.parametrize(
