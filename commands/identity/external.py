@@ -86,9 +86,8 @@ class Externals(Struct, frozen=True):
         now = self.accounts.recorder.clock()
 
         def decide(external: External | None, view: DecisionView) -> list[Event]:
-            account = view.current(
-                ACCOUNT, account_id
-            )  # its sessions end a moment after a lock or a new password
+            # Its sessions end a moment after a lock or a new password.
+            account = view.current(ACCOUNT, account_id)
             if account is None or account.locked or account.credential_id != credential_id:
                 raise _session_over()
             return list(
