@@ -33,7 +33,7 @@ from runtime.documents import Documents
 GROUP: Final = "projections"
 RECORDS_PER_BATCH_MAX: Final = 5_000
 """Records that one step folds at most."""
-WAITS: Final = structs.replace(NO_WAITS, pace_s=0.035)
+WAITS: Final = structs.replace(NO_WAITS, pace_s=0.02)
 """Rounds that find nothing wait for records themselves."""
 MANY: Final = 1_000
 """What a round answers that left something to do: a backlog for every pace."""

@@ -33,7 +33,7 @@ from event_store.transport.transport import (
 LEASE_NAME: Final = "relay"
 ROWS_PER_ROUND: Final = 5_000
 """Events of one flush: one batch is in flight per partition, so its size decides the rate."""
-WAITS: Final = Waits(first_s=0.005, longest_s=0.25, unhinted_s=0.020, pace_s=0.020)
+WAITS: Final = Waits(first_s=0.005, longest_s=0.25, unhinted_s=0.020, pace_s=0.015)
 LOCAL_PACE_S: Final = 0.1
 """A relay that publishes nothing may be slow: its rows only show how far it is."""
 FRAME_EVERY_S: Final = 0.5

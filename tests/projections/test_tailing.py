@@ -295,7 +295,7 @@ def test_keyed_views_that_are_deferred_have_a_consumer_with_a_slower_pace():
             followed=FollowerMetrics(registry),
         )
 
-    assert {"keyed-views": 0.035, "deferred-views": 0.25, "global-views": 0.25} == {
+    assert {"keyed-views": 0.02, "deferred-views": 0.25, "global-views": 0.25} == {
         each.name: each.waits.pace_s for each in hosted(deferred, total, keyed)
     }
     with pytest.raises(DeclarationError, match="of one kind"):
