@@ -46,7 +46,9 @@ from domain.ordering import order as orders
 from domain.ordering.credit_note import (
     CREDIT_NOTE,
     Credited,
+    CreditedInAnotherCountry,
     CreditedInAnotherCurrency,
+    CreditedToAnotherCustomer,
     CreditNote,
     CreditNoteIdTaken,
     MoreCreditedThanShipped,
@@ -185,7 +187,7 @@ class IssueCreditNote(Payload):
     order_id: Id | None = Field(
         default=None, description="The order it belongs to: no more than it shipped is credited."
     )
-    customer_id: Id | None = None
+    customer_id: Id | None = Field(default=None, description="That of the order when absent.")
     issued_at: Moment | None = Field(default=None, description="When it was issued, if not just now.")
     country: Country
     currency: Currency
@@ -309,6 +311,8 @@ async def ship_order(order_id: OrderId, body: ShipOrder, caller: Caller) -> Answ
         CreditNoteIdTaken,
         OrderUnknown,
         CreditedInAnotherCurrency,
+        CreditedToAnotherCustomer,
+        CreditedInAnotherCountry,
         MoreCreditedThanShipped,
         UnknownSku,
         money.AmountTooLarge,

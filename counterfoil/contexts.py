@@ -129,6 +129,8 @@ ORDERING: Final = Context(
         holding.NothingReserved,
         credit_note.CreditNoteIdTaken,
         credit_note.CreditedInAnotherCurrency,
+        credit_note.CreditedToAnotherCustomer,
+        credit_note.CreditedInAnotherCountry,
         credit_note.MoreCreditedThanShipped,
         lines.UnknownSku,
         lines.NoListPrice,

@@ -1,9 +1,10 @@
 """A credit note: money given back for pieces that came back. It is issued once and never changes.
 
-One that names an order is held against it: no more pieces are credited than were shipped, in the order's currency.
-Refusals:
+One that names an order is held against it: no more pieces are credited than were shipped, in the order's currency and
+country, to its customer. Refusals:
 
-Conflict  CreditNoteIdTaken, CreditedInAnotherCurrency, MoreCreditedThanShipped
+Conflict  CreditNoteIdTaken, CreditedInAnotherCurrency, CreditedToAnotherCustomer, CreditedInAnotherCountry,
+          MoreCreditedThanShipped
 Unknown   OrderUnknown
 """
 
@@ -87,6 +88,41 @@ class CreditedInAnotherCurrency(Conflict):
 
 
 @dataclass(kw_only=True, eq=False)
+class CreditedToAnotherCustomer(Conflict):
+    """The order is not of the customer that the credit note names."""
+
+    title = "The order is of another customer"
+    meaning = "The credit note names an order, and another customer than the order has."
+    remedy = "Name the customer of the order, as `facts.sold_to` has it, or none; or correct the order."
+
+    order_id: OrderId
+    sold_to: CustomerId | None
+    credited_to: CustomerId
+
+    def __str__(self) -> str:
+        buyer = "no customer" if self.sold_to is None else f"customer '{self.sold_to}'"
+        return f"Order '{self.order_id}' is of {buyer}; customer '{self.credited_to}' is not credited on it."
+
+
+@dataclass(kw_only=True, eq=False)
+class CreditedInAnotherCountry(Conflict):
+    """The order was not sold in the country of the credit note."""
+
+    title = "The order was sold in another country"
+    meaning = "The credit note names an order, and has another country than the order."
+    remedy = "Credit the order in its own country, which `facts.sold_in` names; or correct the order."
+
+    order_id: OrderId
+    sold_in: str
+    credited_in: str
+
+    def __str__(self) -> str:
+        return (
+            f"Order '{self.order_id}' was sold in {self.sold_in}; it is not credited in {self.credited_in}."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
 class MoreCreditedThanShipped(Conflict):
     """Pieces that were not shipped with the order, or were credited before."""
 
@@ -132,9 +168,12 @@ def issue(
 ) -> list[Event]:
     """Give money back for the lines, at the prices given; without an order they are compared with nothing.
 
+    The customer of a note that names an order and no customer is the order's.
+
     Raises:
         CreditNoteIdTaken: there is a credit note with this id.
-        OrderUnknown, CreditedInAnotherCurrency, MoreCreditedThanShipped: the order named does not cover it.
+        OrderUnknown, CreditedInAnotherCurrency, CreditedToAnotherCustomer, CreditedInAnotherCountry,
+            MoreCreditedThanShipped: the order named does not cover it.
         LineCountOutOfRange, QuantityOutOfRange, MalformedUnitPrice, UnknownCurrency, AmountTooLarge: the
             lines cannot be credited as they stand.
     """
@@ -143,7 +182,9 @@ def issue(
     lines_credited = priced(lines, line=CreditLine, currency=currency)
     skus = per_sku(lines_credited)
     if against is not None:
-        _require_covered(against, skus, currency=currency)
+        order = _same_sale(against, customer_id=customer_id, country=country, currency=currency)
+        _require_covered(order, against.credited, skus)
+        customer_id = order.customer_id
     return [
         CreditNoteIssued(
             credit_note_id=credit_note_id,
@@ -165,16 +206,28 @@ def credited(so_far: Credited, note: CreditNoteIssued) -> Credited:
     return {**so_far, **{each.sku: so_far.get(each.sku, 0) + each.units for each in note.skus}}
 
 
-def _require_covered(against: NamedOrder, skus: Sequence[SkuTotal], *, currency: Currency) -> None:
+def _same_sale(
+    against: NamedOrder, *, customer_id: CustomerId | None, country: str, currency: Currency
+) -> Order:
     order = against.order
     if order is None:
         raise OrderUnknown(order_id=against.order_id)
     if order.currency != currency:
         raise CreditedInAnotherCurrency(order_id=order.order_id, sold_in=order.currency, credited_in=currency)
+    # Sums are kept by customer and by country: what is sold to one would be taken off another's.
+    if customer_id is not None and order.customer_id != customer_id:
+        raise CreditedToAnotherCustomer(
+            order_id=order.order_id, sold_to=order.customer_id, credited_to=customer_id
+        )
+    if order.country != country:
+        raise CreditedInAnotherCountry(order_id=order.order_id, sold_in=order.country, credited_in=country)
+    return order
+
+
+def _require_covered(order: Order, credited: Credited, skus: Sequence[SkuTotal]) -> None:
     shipped = {each.sku: each.units for each in order.skus} if order.status is Status.SHIPPED else {}
     amounts = [
-        Excess(each.sku, each.units, shipped.get(each.sku, 0), against.credited.get(each.sku, 0))
-        for each in skus
+        Excess(each.sku, each.units, shipped.get(each.sku, 0), credited.get(each.sku, 0)) for each in skus
     ]
     excess = tuple(each for each in amounts if each.requested > each.shipped - each.credited)
     if excess:

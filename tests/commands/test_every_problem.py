@@ -63,7 +63,11 @@ pytestmark = pytest.mark.anyio
 
 MAXIMUM = {"sku": "85123A", "quantity": 10_000_000, "unit_price": "999999999"}
 ORDER = {"country": "x", "currency": "GBP", "lines": [{"sku": "85123A", "quantity": 1}]}
-NOTE = {"country": "x", "currency": "GBP", "lines": [{"sku": "85123A", "quantity": 1, "unit_price": "1"}]}
+NOTE = {
+    "country": "United Kingdom",
+    "currency": "GBP",
+    "lines": [{"sku": "85123A", "quantity": 1, "unit_price": "1"}],
+}
 PRICE = {"unit_price": "9.99", "currency": "GBP"}
 PRODUCT = {"sku": "new", "title": "New", "stocked": True}
 DAMAGE = {"delta": -1, "reason": "damage"}
@@ -215,6 +219,14 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     ("issue_credit_note", "credited-in-another-currency"): (
         "/v1/credit-notes",
         {**NOTE, "order_id": "shipped", "currency": "EUR"},
+    ),
+    ("issue_credit_note", "credited-to-another-customer"): (
+        "/v1/credit-notes",
+        {**NOTE, "order_id": "shipped", "customer_id": "else"},
+    ),
+    ("issue_credit_note", "credited-in-another-country"): (
+        "/v1/credit-notes",
+        {**NOTE, "order_id": "shipped", "country": "Italy"},
     ),
     ("issue_credit_note", "more-credited-than-shipped"): (
         "/v1/credit-notes",

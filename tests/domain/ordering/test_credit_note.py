@@ -2,11 +2,14 @@ import functools
 from datetime import timedelta, timezone
 
 import pytest
+from msgspec.structs import replace
 
 from counterfoil.testing.spec import given
 from domain.ordering import credit_note, order
 from domain.ordering.credit_note import (
+    CreditedInAnotherCountry,
     CreditedInAnotherCurrency,
+    CreditedToAnotherCustomer,
     CreditNoteIdTaken,
     Excess,
     MoreCreditedThanShipped,
@@ -124,6 +127,26 @@ def test_an_order_that_was_not_shipped_is_not_credited(facts):
 def test_an_order_is_credited_in_the_currency_it_was_sold_in():
     issued(SHIPPED, {SKU: 1}, currency="EUR").then_refused(
         CreditedInAnotherCurrency, order_id=ORDER, sold_in=GBP, credited_in="EUR"
+    )
+
+
+def test_an_order_is_credited_to_its_customer_also_by_a_note_that_names_none():
+    against = {"against": SHIPPED}
+    anonymous = {"against": NamedOrder(ORDER, replace(SHIPPED.order, customer_id=None), {})}
+
+    given().when(credit_note.issue, **ISSUE | against | {"customer_id": "else"}).then_refused(
+        CreditedToAnotherCustomer, order_id=ORDER, sold_to=CUSTOMER, credited_to="else"
+    )
+    given().when(credit_note.issue, **ISSUE | anonymous).then_refused(
+        CreditedToAnotherCustomer, order_id=ORDER, sold_to=None, credited_to=CUSTOMER
+    )
+    (event,) = given().when(credit_note.issue, **ISSUE | against | {"customer_id": None}).decided
+    assert CUSTOMER == event.customer_id
+
+
+def test_an_order_is_credited_in_the_country_it_was_sold_in():
+    given().when(credit_note.issue, **ISSUE | {"against": SHIPPED, "country": "Italy"}).then_refused(
+        CreditedInAnotherCountry, order_id=ORDER, sold_in=COUNTRY, credited_in="Italy"
     )
 
 
