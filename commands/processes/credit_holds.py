@@ -1,11 +1,13 @@
-"""Store credit that is held for an order is its customer's again once the order is cancelled."""
+"""Store credit that is held for an order is its customer's again once the order is cancelled or rejected."""
 
 from datetime import datetime
 from typing import Final
 
 from commands.decision import Decision, DecisionView, events_of
 from commands.processes.process import Process, Streams
-from domain.ordering.events import OrderCancelled
+from domain.ids import CustomerId, OrderId
+from domain.ordering.events import OrderCancelled, OrderRejected
+from domain.ordering.order import ORDER
 from domain.payments import store_credit
 from domain.payments.store_credit import STORE_CREDIT
 from event_store.consumers.starting import HEAD
@@ -21,9 +23,36 @@ def credit_of_customer(event: OrderCancelled) -> Streams:
 @CREDIT_HOLDS.when(OrderCancelled, reads=credit_of_customer)
 def release(event: OrderCancelled, view: DecisionView, now: datetime) -> Decision:
     """Release all that is held for the order."""
-    if event.customer_id is None:
+    return _released(event.order_id, event.customer_id, view, now)
+
+
+def rejected_order(event: OrderRejected) -> Streams:
+    """The order: the event does not say whose it is."""
+    return [(ORDER, event.order_id)]
+
+
+def credit_of_its_customer(event: OrderRejected, view: DecisionView) -> Streams:
+    """The store credit of the customer that the order has, if it has one."""
+    customer_id = _customer_of(event.order_id, view)
+    return [] if customer_id is None else [(STORE_CREDIT, customer_id)]
+
+
+@CREDIT_HOLDS.when(OrderRejected, reads=rejected_order, then_reads=credit_of_its_customer)
+def release_of_rejected(event: OrderRejected, view: DecisionView, now: datetime) -> Decision:
+    """Release all that was held for the order before its stock was found to be short, or nobody had decided."""
+    return _released(event.order_id, _customer_of(event.order_id, view), view, now)
+
+
+def _customer_of(order_id: OrderId, view: DecisionView) -> CustomerId | None:
+    order = view.known(ORDER, order_id)  # its customer never changes
+    return None if order is None else order.customer_id
+
+
+def _released(
+    order_id: OrderId, customer_id: CustomerId | None, view: DecisionView, now: datetime
+) -> Decision:
+    if customer_id is None:
         return Decision()
-    released = store_credit.release_for(
-        view.current(STORE_CREDIT, event.customer_id), order_id=event.order_id, now=now
-    )
-    return Decision(events_of(STORE_CREDIT, event.customer_id, released))
+    credit = view.current(STORE_CREDIT, customer_id)
+    released = store_credit.release_for(credit, order_id=order_id, now=now)
+    return Decision(events_of(STORE_CREDIT, customer_id, released))

@@ -2,7 +2,7 @@
 
 No I/O happens here. Records, loaded states and verdicts come in; what is to be done comes out as effects of `step`:
 
-1. load   what a batch of triggers needs: their states, then their outcomes
+1. load   what a batch of triggers needs: their states, then their outcomes; again where states name more streams
 2. decide one after another, each on the states that the decisions before it lead to (speculative states)
 3. append all decisions as one chain; meanwhile the next batch is loaded and decided on the speculative states
 4. settle what was accepted; the first append that was not refuses all later ones, and those triggers begin again at 1,
@@ -260,7 +260,11 @@ class Decider:
                 self._effects.append(Done(trigger, "replayed"))
                 continue
             found = self._decided(trigger, batch, loaded.failures, now)
-            if not self._counts(found, trigger, batch):
+            if found is None:
+                # The others name what they read besides now, or each of them would have all others loaded anew.
+                for later in batch.triggers[ordinal + 1 :]:
+                    self._decided(later, batch, loaded.failures, now)
+            if found is None or not self._counts(found, trigger, batch):
                 self._queue.extendleft(reversed(batch.triggers[ordinal:]))
                 self._fresh = True
                 break
@@ -281,14 +285,16 @@ class Decider:
 
     def _decided(
         self, trigger: Trigger, batch: _Batch, failures: Mapping[str, str], now: datetime
-    ) -> _Decided | str:
-        """The decision, or the error that prevents it."""
+    ) -> _Decided | str | None:
+        """The decision, or the error that prevents it; None if more streams are to be loaded for it."""
         if unfolded := [failures[stream] for stream in trigger.reads if stream in failures]:
             return unfolded[0]
         view = DecisionView(batch.states.get)
         try:
             for stream, aggregate in trigger.reads.items():
                 view.rely_on(aggregate, stream)
+            if trigger.reads_more(view):
+                return None
             decision = trigger.decide(view, now)
             request = append_request(
                 decision,

@@ -1,7 +1,8 @@
 """Process managers: "when this event, read these streams, decide", as pure functions without I/O.
 
 A process names the streams that a decision reads before it decides, so that the runner can load those of many triggers
-at once and carry the exact version of every one of them in the append.
+at once and carry the exact version of every one of them in the append. Those that only their states name are loaded
+after them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -35,11 +36,12 @@ class Rejected(Decision, frozen=True):
 
 
 class EventHandler(Struct, frozen=True):
-    """A process's reaction to one type of event: the streams that it reads, and the decision."""
+    """A process's reaction to one type of event: the streams that it reads, first and then, and the decision."""
 
     name: str
     reads: Callable[[Any], Streams]
     decide: Callable[[Any, DecisionView, datetime], Decision]
+    then_reads: Callable[[Any, DecisionView], Streams] | None = None
 
 
 class Process:
@@ -70,11 +72,21 @@ class Process:
         """By name; each is declared by `Timer`."""
         self.timers_shape = timers_shape
 
-    def when(self, trigger: type[E], *, reads: Callable[[E], Streams]) -> Callable[[D], D]:
-        """Declare what is decided when an event of this type was recorded: `decide(event, view, now)`."""
+    def when(
+        self,
+        trigger: type[E],
+        *,
+        reads: Callable[[E], Streams],
+        then_reads: Callable[[E, DecisionView], Streams] | None = None,
+    ) -> Callable[[D], D]:
+        """Declare what is decided when an event of this type was recorded: `decide(event, view, now)`.
+
+        `then_reads` names the streams that follow from the states of those that `reads` names, where the event does
+        not say them. They are loaded after those.
+        """
 
         def declare(decide: D) -> D:
-            reaction = EventHandler(decide.__name__, reads, decide)
+            reaction = EventHandler(decide.__name__, reads, decide, then_reads)
             for name in domain_event.type_names_of(trigger):
                 assert name not in self.reactions, f"{self.name} reacts to {name} already"
                 self.reactions[name] = reaction

@@ -70,6 +70,21 @@ class Trigger(Struct):
         except Exception as error:  # noqa: BLE001 - whatever the failure: it parks this trigger's key, nothing else
             self.failure = f"{type(error).__name__}: {error}"
 
+    def reads_more(self, view: DecisionView) -> bool:
+        """Name the streams that follow from the states read so far; whether any of them is to be loaded first.
+
+        Raises:
+            Exception: whatever the process's own code raises.
+        """
+        if self.reaction.then_reads is None or self.failure is not None:
+            return False
+        named = {
+            each.stream(identifier): each for each, identifier in self.reaction.then_reads(self.event, view)
+        }
+        found = not named.keys() <= self.reads.keys()
+        self.reads = {**self.reads, **named}
+        return found
+
     def first_state(self, stream: str) -> StreamState[Any] | None:
         """The state of the trigger's own stream, if it is its first event: most are decided before the next one."""
         recorded = self.recorded

@@ -84,10 +84,11 @@ class GivenStreams:
         return DecisionView(lambda stream: self._states.get(stream, ABSENT), self._answered)
 
     def when(self, process: Process, trigger: Event, *, now: datetime) -> "Reacted":
-        """Let a process decide about a trigger, which reads no stream that its `reads` does not name."""
+        """Let a process decide about a trigger; it reads no stream that `reads` or `then_reads` does not name."""
         reaction = process.reactions[type_name(trigger)]
-        named = {aggregate.stream(identifier) for aggregate, identifier in reaction.reads(trigger)}
         view = self.view
+        then = () if reaction.then_reads is None else reaction.then_reads(trigger, view)
+        named = {aggregate.stream(identifier) for aggregate, identifier in (*reaction.reads(trigger), *then)}
         decision = reaction.decide(trigger, view, now)
         unnamed = sorted(set(view.relied_on) - named)
         assert not unnamed, f"{reaction.name} reads {', '.join(unnamed)}, which its `reads` does not name"

@@ -29,6 +29,7 @@ PARTITIONS = 12
 TRIGGERS = {
     "ordering.order_placed.v3": ["fulfilment"],
     "ordering.order_cancelled.v1": ["fulfilment", "credit-holds"],
+    "ordering.order_rejected.v2": ["credit-holds"],
     "ordering.order_shipped.v1": ["fulfilment"],
     "ordering.credit_note_issued.v1": ["restock"],
 }

@@ -311,10 +311,8 @@ class Books:
             yield f"nobody decides about {order_id}"
         credit = None if order.customer_id is None else self.shop.now(STORE_CREDIT, order.customer_id)
         held = {} if credit is None else credit.holds
-        if order.status is Status.CANCELLED and (order_id, "held") in {
-            (each.order_id, each.status) for each in held.values()
-        }:
-            yield f"{order_id} is cancelled, and store credit is held for it"
+        if is_off and (order_id, "held") in {(each.order_id, each.status) for each in held.values()}:
+            yield f"{order_id} is {order.status}, and store credit is held for it"
         purchase = self.shop.now(PURCHASE, order_id)
         if purchase is None or payment is None:
             return

@@ -1,12 +1,14 @@
-"""What becomes of store credit that is held for an order that is cancelled."""
+"""What becomes of store credit that is held for an order that is cancelled or rejected."""
 
-from commands.processes.credit_holds import CREDIT_HOLDS, credit_of_customer
+from commands.processes.credit_holds import CREDIT_HOLDS, credit_of_customer, rejected_order
 from counterfoil.testing.spec import given_streams
+from domain.ordering.order import ORDER
 from domain.payments.store_credit import STORE_CREDIT
-from tests.examples import cancelled
+from tests.examples import cancelled, placed, rejected
 from tests.payment_examples import CUSTOMER, NOW, credit_held, credit_issued, credit_released, credit_spent
 
 CANCELLED = cancelled(order_id=credit_held().order_id, customer_id=CUSTOMER)
+REJECTED = rejected(order_id=credit_held().order_id)
 HELD = (credit_issued(expires_at=None), credit_held())
 
 
@@ -25,3 +27,17 @@ def test_nothing_is_released_where_it_was_spent_or_there_is_no_customer():
     given_streams(*of_customer(*HELD, credit_spent())).when(CREDIT_HOLDS, CANCELLED, now=NOW).then()
     given_streams().when(CREDIT_HOLDS, CANCELLED, now=NOW).then()
     given_streams().when(CREDIT_HOLDS, cancelled(customer_id=None), now=NOW).then()
+
+
+def test_store_credit_that_is_held_for_a_rejected_order_is_released():
+    def of(customer_id):
+        return (ORDER, REJECTED.order_id, placed(order_id=REJECTED.order_id, customer_id=customer_id))
+
+    given_streams(of(CUSTOMER), *of_customer(*HELD)).when(CREDIT_HOLDS, REJECTED, now=NOW).then(
+        (STORE_CREDIT, CUSTOMER, credit_released())
+    )
+    given_streams(of(CUSTOMER), *of_customer(*HELD, credit_spent())).when(
+        CREDIT_HOLDS, REJECTED, now=NOW
+    ).then()
+    given_streams(of(None), *of_customer(*HELD)).when(CREDIT_HOLDS, REJECTED, now=NOW).then()
+    assert [(ORDER, REJECTED.order_id)] == rejected_order(REJECTED)

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from commands.decision import ABSENT, Decision, StreamState
 from commands.processes import deciding as limits
+from commands.processes.credit_holds import CREDIT_HOLDS
 from commands.processes.deciding import (
     Answer,
     Append,
@@ -27,7 +29,7 @@ from domain.ids import OrderId, Sku
 from domain.inventory.events import StockReceived
 from domain.inventory.locations import ALL, LOCATIONS
 from domain.inventory.stock_item import STOCK
-from domain.ordering.events import OrderPlaced, OrderShipped, ShippedSku
+from domain.ordering.events import OrderPlaced, OrderRejected, OrderShipped, ShippedSku
 from domain.ordering.order import ORDER
 from event_store.consumers.starting import HEAD
 from event_store.log import codec
@@ -67,6 +69,11 @@ def shipped(order_id: str, sku: str, quantity: int, *, position: int = 100) -> R
     return _carried(f"order-{order_id}", event, position)
 
 
+def _rejected_event(order_id: str, position: int) -> RecordedEvent:
+    event = OrderRejected(order_id=OrderId(order_id), reason="stock", missing=(), rejected_at=NOW)
+    return _carried(f"order-{order_id}", event, position)
+
+
 def _carried(stream: str, event: Event, position: int) -> RecordedEvent:
     name, payload = codec.encode(event)
     leaf = position.to_bytes(32)
@@ -79,9 +86,10 @@ def stocked(sku: str, quantity: int, *more: Event) -> States_:
     return {STOCK.stream(sku): folded(STOCK, sku, [*events, *more])}
 
 
-def known_order(order_id: str, demand: list[tuple[str, int]]) -> States_:
+def known_order(order_id: str, demand: list[tuple[str, int]], *, customer_id: str | None = None) -> States_:
     """The state of an order that was placed."""
     _, _, events = placed(order_id, demand)
+    events = [replace(events[0], customer_id=customer_id)]
     return {ORDER.stream(order_id): folded(ORDER, order_id, events)}
 
 
@@ -350,6 +358,25 @@ def test_a_process_that_fails_parks_the_key_and_another_decides_about_the_same_e
     ]
     (append,) = [effect for effect in effects if isinstance(effect, Append)]
     assert ["stock-A", "order-o1"] == [event.stream for event in append.requests[0].events]
+
+
+def test_streams_that_only_a_state_names_are_loaded_after_it_for_all_triggers_at_once():
+    events = [_rejected_event(order_id, number) for number, order_id in enumerate(("o1", "o2", "o3"), 101)]
+    driving = Driving(*events, processes=(CREDIT_HOLDS,))
+    orders = [
+        known_order(order_id, [("A", 1)], customer_id=f"c{order_id}") for order_id in ("o1", "o2", "o3")
+    ]
+    first = driving.load()
+    driving.take(first, *orders)
+    then = driving.load()
+    driving.take(then, *orders, dict.fromkeys(then.streams, ABSENT))
+    named = ["store_credit-co1", "store_credit-co2", "store_credit-co3"]
+
+    requests = driving.appended()
+
+    assert ["order-o1", "order-o2", "order-o3"] == sorted(first.streams)
+    assert named == sorted({*then.streams} - {*first.streams})
+    assert [Expectation(each, 0) for each in named] == [each.expectations[-1] for each in requests]
 
 
 def test_a_stream_that_cannot_be_folded_parks_only_what_reads_it():

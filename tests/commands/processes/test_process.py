@@ -24,6 +24,8 @@ from tests.commands.processes.running import (
 
 ROOT = Path(__file__).parents[3]
 ORDERS = 3_000
+REJECTED = 100
+"""Those that find nothing of the code that is in every order; each rejection is decided about, too."""
 DRAIN_S = 60.0
 SLEEPER_GONE_WITHIN_S = 150.0
 """A process may be stopped inside a transaction: Postgres ends its session, and gives its locks free, after 10 s."""
@@ -47,7 +49,7 @@ def backlog(database_url):
     """Orders of three codes each, one of them in every order, that wait to be decided; stock for most of them."""
     codes = [f"c{number}" for number in range(100)]
     append(database_url, [received(sku, 10_000) for sku in codes])
-    append(database_url, [received("hot", ORDERS - 100)])
+    append(database_url, [received("hot", ORDERS - REJECTED)])
     append(
         database_url,
         [
@@ -67,15 +69,15 @@ def test_a_worker_killed_in_the_middle_leaves_every_trigger_with_one_outcome(dat
         first.wait()
         done_before = outcomes(database_url) - backlog
     with process(database_url):
-        eventually(lambda: outcomes(database_url) == backlog + ORDERS)
+        eventually(lambda: outcomes(database_url) == backlog + ORDERS + REJECTED)
         time.sleep(0.5)
 
     found = counted(database_url)
     hot = stock_of(database_url, "hot")
     assert 0 < done_before < ORDERS
-    assert outcomes(database_url) == backlog + ORDERS
-    assert found["ordering.order_confirmed.v1"] == ORDERS - 100
-    assert found["ordering.order_rejected.v2"] == 100
+    assert outcomes(database_url) == backlog + ORDERS + REJECTED
+    assert found["ordering.order_confirmed.v1"] == ORDERS - REJECTED
+    assert found["ordering.order_rejected.v2"] == REJECTED
     assert hot is not None
     assert hot.available == 0
 
@@ -90,16 +92,18 @@ def test_a_standby_takes_over_from_a_worker_that_stands_still_and_the_sleeper_do
             eventually(lambda: outcomes(database_url) > backlog)
             first.send_signal(signal.SIGSTOP)
             done_before = outcomes(database_url) - backlog
-        eventually(lambda: outcomes(database_url) == backlog + ORDERS, wait_s=SLEEPER_GONE_WITHIN_S)
+        eventually(
+            lambda: outcomes(database_url) == backlog + ORDERS + REJECTED, wait_s=SLEEPER_GONE_WITHIN_S
+        )
         first.send_signal(signal.SIGCONT)
         append(database_url, [placed("late", [("c1", 1)])])
-        eventually(lambda: outcomes(database_url) == backlog + ORDERS + 2)
+        eventually(lambda: outcomes(database_url) == backlog + ORDERS + REJECTED + 2)
         time.sleep(0.5)
 
     found = counted(database_url)
     assert 0 < done_before < ORDERS
-    assert found["ordering.order_confirmed.v1"] == ORDERS - 100 + 1
-    assert outcomes(database_url) == backlog + ORDERS + 2
+    assert found["ordering.order_confirmed.v1"] == ORDERS - REJECTED + 1
+    assert outcomes(database_url) == backlog + ORDERS + REJECTED + 2
 
 
 @pytest.mark.faults

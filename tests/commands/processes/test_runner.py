@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 
 import psycopg
+from msgspec.structs import replace
 
 from commands.decision import Decision, DecisionView
 from commands.processes import runner
 from commands.processes.process import Process
 from counterfoil import status
 from domain.event import Event
-from domain.ids import OrderId, Sku
+from domain.ids import CustomerId, OrderId, Sku
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
 from domain.operations.events import EventSkipped
@@ -40,7 +41,7 @@ from tests.commands.processes.running import (
 from tests.consuming import Hosting
 from tests.examples import event_skipped, shipped
 from tests.parked import record_skip, request_retry, request_skip
-from tests.payment_examples import payment_authorised
+from tests.payment_examples import credit_held, credit_issued, payment_authorised
 from tests.purchase_examples import backorder_policy_set, location_set, stock_located
 from tests.sizes import DEMANDED, HOTTEST
 
@@ -51,7 +52,9 @@ def test_where_more_units_are_demanded_than_there_are_exactly_those_are_promised
     append(database_url, [placed(f"o{number}", [("A", 1)]) for number in range(orders)])
 
     with running(database_url):
-        eventually(lambda: outcomes(database_url) == 1 + 2 * orders)
+        eventually(
+            lambda: outcomes(database_url) == 1 + 2 * orders + (orders - units)
+        )  # each rejection has one
 
     found = counted(database_url)
     item = stock_of(database_url, "A")
@@ -89,6 +92,23 @@ def test_an_order_without_stocked_lines_is_just_confirmed(database_url):
         eventually(lambda: outcomes(database_url) == 2)
 
     assert {"ordering.order_placed.v3": 1, "ordering.order_confirmed.v1": 1} == counted(database_url)
+
+
+def test_store_credit_of_orders_that_are_rejected_is_released_for_the_customers_that_only_their_streams_name(
+    database_url,
+):
+    for number in range(3):
+        customer_id, order_id = CustomerId(f"c{number}"), OrderId(f"o{number}")
+        stream, version, (order,) = placed(order_id, [("A", 1)])
+        credit = (credit_issued(expires_at=None), credit_held(order_id=order_id))
+        held = [replace(each, customer_id=customer_id) for each in credit]
+        append(database_url, [(f"store_credit-{customer_id}", 0, held)])
+        append(database_url, [(stream, version, [replace(order, customer_id=customer_id)])])
+
+    with running(database_url):
+        eventually(lambda: counted(database_url).get("payments.credit_released.v1") == 3)
+
+    assert 3 == counted(database_url)["ordering.order_rejected.v2"]
 
 
 def test_an_order_is_split_over_locations_waits_for_the_rest_and_is_held_until_it_came(database_url):
@@ -158,7 +178,10 @@ def test_another_writer_on_the_hottest_code_costs_conflicts_but_changes_no_sum(d
         eventually(lambda: outcomes(database_url) > 1 + orders)  # decisions are in flight from now on
         for _ in range(others):
             _deliver_somehow(database_url, "A", 10)
-        eventually(lambda: outcomes(database_url) == 1 + 2 * orders + others)
+        appends = 1 + 2 * orders + others
+        eventually(
+            lambda: outcomes(database_url) - counted(database_url)["ordering.order_rejected.v2"] == appends
+        )
         conflicts = work.count("counterfoil_process_conflicts_total")
 
     found = counted(database_url)
@@ -281,7 +304,7 @@ def test_positions_reach_the_head_when_processes_are_through_whether_or_not_anyt
     append(database_url, [received("A", 10), *(placed(f"o{number}", [("A", 1)]) for number in range(20))])
 
     with running(database_url):
-        eventually(lambda: outcomes(database_url) == 21 + 20)
+        eventually(lambda: outcomes(database_url) == 21 + 20 + 10)  # each of ten rejections has one
         eventually(lambda: all(each.lag_events == 0 for each in status.read(database_url).process_managers))
         found = status.read(database_url).process_managers
 
