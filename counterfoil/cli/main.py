@@ -261,6 +261,9 @@ def status(
     if size:
         _show_sizes(capacity, per, as_json=as_json)
         return
+    for option, given in (("--capacity", capacity), ("--per", per)):
+        if given is not None:
+            raise typer.BadParameter("needs --size, which prints sizes", param_hint=option)
     found = status_.as_json(answering.settings(), contexts=answering.contexts())
     if as_json:
         answering.print_json(found)

@@ -5,9 +5,12 @@ import os
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from benchmarks import shop_events
 from counterfoil import sizing
+from counterfoil.cli.answering import EXIT_USAGE
+from counterfoil.cli.main import app
 from runtime import database
 from tests import forking
 
@@ -98,3 +101,11 @@ def test_the_command_prints_sizes_for_people_and_for_programs(url):
 
     assert "types and categories are estimated from" in printed()
     assert json.loads(printed("--json"))["capacity"] == 10 * sizing.GIGABYTE
+
+
+@pytest.mark.parametrize("option", [("--capacity", "10"), ("--per", "order")])
+def test_what_only_sizes_have_is_refused_without_them(option):
+    done = CliRunner().invoke(app, ["status", *option])
+
+    assert EXIT_USAGE == done.exit_code
+    assert f"{option[0]}: needs --size" in done.output
