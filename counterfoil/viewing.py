@@ -82,7 +82,8 @@ def rebuild(asked: ActsClient, name: str, *, reason: str = "") -> dict[str, Any]
             "rebuild_view",
             name,
             reason=reason,
-            on_progress=lambda act: step.move_to(act.folded_to or 0),
+            # Before it runs, nobody knows how far it is; once it is done, it stands where it ended.
+            on_progress=lambda act: None if act.folded_to is None else step.move_to(act.folded_to),
         )
     return {"view": name, "shape": act.shape, "build": act.build}
 

@@ -40,7 +40,7 @@ cross join lateral (
     select case e.type when 'operations.event_skipped.v1' then 'skip'
         else replace(split_part(e.type, '.', 2), '_requested', '') end as kind
 ) k
-left join views.build b on k.kind = 'rebuild' and a.state = 'running'
+left join views.build b on k.kind = 'rebuild' and a.state in ('running', 'done')
     and (b.view, b.shape, b.build) = (a.subject, a.shape, a.build)
 """
 ONE: Final = (
@@ -69,7 +69,8 @@ class Act(Struct):
     """What an operator asked for, and its result.
 
     `state` is `requested` until the consumer `acts` saw it, `running` until it ended as `done` or `failed`; `outcome`
-    says so in words. `folded_to` of `fold_to` positions is how far a rebuild is.
+    says so in words. `folded_to` of `fold_to` positions is how far a rebuild is, or was when it ended, while there is
+    its build.
     """
 
     position: int

@@ -1,6 +1,7 @@
 """What commands say to a user: where views stand, what a verification found, who caused an event."""
 
 import secrets
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,6 +58,30 @@ def test_a_build_is_one_line(changed, words):
 
 
 VERIFIED = {"shape": 1, "build": 2, "keys": 1_234, "digest": "ab" * 32, "position": 5_000, "differing": 0}
+
+
+class Rebuilding:
+    """Operators' acts of which one is a rebuild that was this far each time somebody asked."""
+
+    def __init__(self, *seen):
+        self._seen = iter(seen)
+
+    def ask(self, _command, _target, _body):
+        return 7
+
+    def came_of(self, _position):
+        state, folded_to = next(self._seen)
+        return SimpleNamespace(state=state, folded_to=folded_to, fold_to=9, shape=1, build=2, outcome="")
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [[("requested", None), ("running", 3), ("done", 9)], [("done", 9)], [("running", 9), ("done", None)]],
+)
+def test_a_rebuild_ends_with_the_positions_that_it_folded(seen, capsys):
+    viewing.rebuild(Rebuilding(*seen), "order_details")
+
+    assert "rebuilding order_details: 9 positions in " in capsys.readouterr().err
 
 
 def test_a_verification_is_shown_in_sentences():

@@ -67,6 +67,18 @@ async def test_an_act_tells_what_was_asked_for_by_whom_and_how_far_it_is(acted, 
     assert ("retry", "requested", None) == (unseen["kind"], unseen["state"], unseen["build"])
 
 
+async def test_a_rebuild_that_is_done_tells_how_far_it_came_while_there_is_its_build(acted, open_api):
+    acted.conn.execute("update consumers.act set state = 'done' where position = 1")
+    acted.conn.execute("update views.build set state = 'following', folded_to = 90 where build = 2")
+    async with open_api() as client:
+        done = (await client.get("/v1/operations/acts/1")).json()
+        acted.conn.execute("delete from views.build where build = 2")
+        dropped = (await client.get("/v1/operations/acts/1")).json()
+
+    assert ("done", 90, 90) == (done["state"], done["folded_to"], done["fold_to"])
+    assert ("done", None, None) == (dropped["state"], dropped["folded_to"], dropped["fold_to"])
+
+
 async def test_acts_are_listed_newest_first_page_by_page_and_by_kind(acted, open_api):
     async with open_api() as client:
         both = (await client.get("/v1/operations/acts")).json()
