@@ -6,7 +6,7 @@ from urllib.parse import quote
 import httpx
 
 from counterfoil import addresses
-from counterfoil.user_messages import UserError
+from counterfoil.user_messages import UserError, refusal
 from runtime.http import api_version
 from runtime.settings import Settings
 
@@ -37,5 +37,5 @@ def request(settings: Settings, customer_id: str) -> int:
             problem = answer.json()
         except ValueError:
             problem = {}
-        raise NotErased(str(problem.get("detail") or f"{answer.url} answers {answer.status_code}"))
+        raise NotErased(refusal(problem, url=str(answer.url), status=answer.status_code))
     return int(answer.json()["position"])

@@ -1,8 +1,16 @@
 """Which errors a user can act on, and the text of each message; everything else is a defect and keeps its trace."""
 
 import errno
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
 
 import psycopg
+
+SENT_FROM: Final = (
+    "COUNTERFOIL_TOKEN holds what is sent: a token of `counterfoil account token`, or the key of a program"
+)
+"""How the command line is given the token that a request carries."""
 
 
 class UserError(Exception):
@@ -79,6 +87,15 @@ def user_message(error: BaseException) -> str | None:
         ):
             return str(error)
     return None
+
+
+def refusal(problem: Mapping[str, Any], *, url: str, status: int) -> str:
+    """Why an API refused what the command line asked for; and how a token is given, where it is for want of one."""
+    faults = "; ".join(fault["detail"] for fault in problem.get("errors", ()))
+    said = str(faults or problem.get("detail") or f"{url} answers {status}")
+    if status != HTTPStatus.UNAUTHORIZED:
+        return said
+    return f"{said.removesuffix('.')}: {SENT_FROM}"
 
 
 def code_of_audit(error: BaseException) -> int | None:

@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 import httpx
 
 from counterfoil.acts.errors import Refused
+from counterfoil.user_messages import refusal
 from read_api.operations import Act
 from runtime.decoders import json_decoder
 
@@ -90,5 +91,4 @@ def _detail(answer: httpx.Response) -> str:
         problem = answer.json()
     except ValueError:
         problem = {}
-    faults = "; ".join(fault["detail"] for fault in problem.get("errors", ()))
-    return str(faults or problem.get("detail") or f"{answer.url} answers {answer.status_code}")
+    return refusal(problem, url=str(answer.url), status=answer.status_code)

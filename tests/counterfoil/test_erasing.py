@@ -1,10 +1,12 @@
-"""`counterfoil customer erase`: a request to the command API, and what it answers."""
+"""`counterfoil customer erase`, and acts: requests to the command API, and what it answers."""
 
 import httpx
 import pytest
 from typer.testing import CliRunner
 
 from counterfoil import erasing
+from counterfoil.acts.errors import Refused
+from counterfoil.acts.over_http import OverHttp
 from counterfoil.cli.main import app
 from runtime.settings import Settings
 
@@ -42,3 +44,24 @@ def test_a_refusal_says_why(sent):
 
     with pytest.raises(erasing.NotErased, match="has open orders"):
         erasing.request(Settings(), "1")
+
+
+def test_a_refusal_for_want_of_a_token_says_how_one_is_given(sent):
+    sent(401, {"detail": "The request carries no token."})
+
+    with pytest.raises(erasing.NotErased, match="carries no token: COUNTERFOIL_TOKEN holds"):
+        erasing.request(Settings(), "1")
+
+
+def test_an_act_that_is_refused_for_want_of_a_token_says_how_one_is_given(monkeypatch):
+    def request(_client, method, url, **_):
+        given = {"detail": "The token is not accepted."}
+        return httpx.Response(401, json=given, request=httpx.Request(method, url))
+
+    monkeypatch.setattr(httpx.Client, "request", request)
+
+    with (
+        OverHttp("http://commands.example", "http://queries.example", operator="jo") as operator,
+        pytest.raises(Refused, match="is not accepted: COUNTERFOIL_TOKEN holds what is sent"),
+    ):
+        operator.ask("pause_consumer", "relay", {})
