@@ -3,13 +3,10 @@
 A part is what one command hosts. Each imports only what it runs, so that a process starts fast and stays small.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Final
 
-import psycopg
-import structlog
 from prometheus_client import CollectorRegistry
 
 from counterfoil import addresses, migrating
@@ -25,12 +22,7 @@ from runtime.database import Role
 from runtime.settings import PREFIX, Settings, SettingsError
 from runtime.signals import stop_on_signals
 
-UNREACHED_POLL_S: Final = 1.0
-"""How often a process that starts looks whether its database can be reached."""
-
 KAFKA_VARIABLE: Final = "COUNTERFOIL_KAFKA_BOOTSTRAP"
-
-log = structlog.get_logger()
 
 
 class Host:
@@ -187,23 +179,7 @@ def _host(settings: Settings, process: str, *, port: int, parts: Sequence[Part])
             port, registry, lambda: health.ready, host=settings.health_host, lines=health.lines
         ),
     ):
-        wait_until_migrated(settings, stop)
+        migrating.wait_until_migrated(settings, stop)
         url = addresses.database_url(settings)
         with hearing(url, host.news):
             driver.run(hosted, database_url=url, stop=stop, registry=registry, health=health, news=host.news)
-
-
-def wait_until_migrated(settings: Settings, stop: threading.Event) -> None:
-    """Wait until there is a database, and refuse to start on one that lacks what this version needs.
-
-    Raises:
-        migrations.NotMigrated, migrations.ChangedMigration: see `migrating.require`.
-    """
-    while not stop.is_set():
-        try:
-            migrating.require(addresses.database_url(settings))
-        except psycopg.OperationalError as error:
-            log.warning("database_not_reached", reason=str(error).strip())
-            stop.wait(UNREACHED_POLL_S)
-        else:
-            return

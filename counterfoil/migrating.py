@@ -1,14 +1,20 @@
 """Bringing a database to this version: the migrations of every package, in the order they build on each other."""
 
+import threading
 from collections.abc import Callable, Sequence
 from importlib import resources
+from typing import Final
 
+import psycopg
 import structlog
 
 from counterfoil import addresses
 from runtime import database, migrations
 from runtime.migrations import PHASES, Component, Differences, Migration, Phase
 from runtime.settings import Settings
+
+UNREACHED_POLL_S: Final = 1.0
+"""How often a process that starts looks whether its database can be reached."""
 
 log = structlog.get_logger()
 
@@ -112,3 +118,19 @@ def require(database_url: str) -> None:
             migrations=[migration.label for migration in pending],
             hint="run `counterfoil migrate --post` once no process of the release before runs",
         )
+
+
+def wait_until_migrated(settings: Settings, stop: threading.Event) -> None:
+    """Wait until there is a database, and refuse to start on one that lacks what this version needs.
+
+    Raises:
+        migrations.NotMigrated, migrations.ChangedMigration: see `require`.
+    """
+    while not stop.is_set():
+        try:
+            require(addresses.database_url(settings))
+        except psycopg.OperationalError as error:
+            log.warning("database_not_reached", reason=str(error).strip())
+            stop.wait(UNREACHED_POLL_S)
+        else:
+            return

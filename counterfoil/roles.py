@@ -10,17 +10,22 @@ from pydantic import SecretStr
 from counterfoil import addresses, migrating
 from runtime import production, telemetry
 from runtime.settings import Settings
+from runtime.signals import stop_on_signals
 
 log = structlog.get_logger()
 
 
 def command_api(settings: Settings) -> None:
-    """Serve the command API until SIGTERM."""
+    """Serve the command API until SIGTERM, from when its database can be reached."""
     from counterfoil import applications, serving
 
     production.require(settings)
     telemetry.configure_logging(settings.log_level, process="command-api")
-    _compare_migrations(settings)
+    with stop_on_signals() as stop:
+        # No route answers before those are registered that wait for what is recorded: that needs the database.
+        migrating.wait_until_migrated(settings, stop)
+        if stop.is_set():
+            return
     app = applications.command_app(_with_addresses(settings))
     serving.serve(
         app,
@@ -53,7 +58,7 @@ def query_api(settings: Settings) -> None:
 def _compare_migrations(settings: Settings) -> None:
     """Refuse to start on a database that lacks what this version needs.
 
-    One that cannot be reached now is none to refuse: an API that answers 503 is better than none.
+    One that cannot be reached now is none to refuse: a query API that answers 503 is better than none.
 
     Raises:
         migrations.NotMigrated, migrations.ChangedMigration: see `migrating.require`.

@@ -1,13 +1,18 @@
 """Every role compares the database's migrations with its own before it begins."""
 
+import json
+import signal
 import subprocess
 import sys
+import threading
 
+import psycopg
 import pytest
 from structlog.testing import capture_logs
 
 from counterfoil import doctor, migrating
 from counterfoil.cli.answering import EXIT_NOT_MIGRATED
+from devservers import child
 from devservers.standalone import ROLES
 from runtime import database
 from runtime.migrations import ChangedMigration, Component, NotMigrated
@@ -32,6 +37,37 @@ def test_no_role_starts_on_a_database_that_lacks_what_it_needs(lacking, tmp_path
     for role in ROLES:
         assert "the database lacks commands/0001_processes.sql, commands/" in ended[role].stderr
         assert "run `counterfoil migrate --pre`" in ended[role].stderr
+
+
+def test_a_command_api_waits_for_its_database_and_ends_when_it_is_asked_to(tmp_path):
+    nowhere = f"postgresql://nobody@127.0.0.1:{child.free_port()}/none"
+    environment = running.environment(tmp_path, COUNTERFOIL_DATABASE_URL=nowhere)
+    output = tmp_path / "output"
+    with (
+        output.open("wb") as errors,
+        forking.popen(running.command("command-api"), env=environment, stderr=errors) as started,
+    ):
+        running.wait_until(
+            lambda: output.read_text().count("database_not_reached") == 2, within_s=30, what="two attempts"
+        )
+        started.send_signal(signal.SIGTERM)
+        code = started.wait(60)
+
+    lines = output.read_text().splitlines()
+    assert (0, {"database_not_reached"}) == (code, {json.loads(line)["event"] for line in lines})
+
+
+def test_a_role_that_waited_for_its_database_refuses_one_that_lacks_what_it_needs(lacking, monkeypatch):
+    def not_reached(_url):
+        monkeypatch.setattr(migrating, "require", require)
+        raise psycopg.OperationalError("connection refused")
+
+    require = migrating.require
+    monkeypatch.setattr(migrating, "require", not_reached)
+    monkeypatch.setattr(migrating, "UNREACHED_POLL_S", 0.01)
+
+    with pytest.raises(NotMigrated):
+        migrating.wait_until_migrated(Settings(database_url=lacking), threading.Event())
 
 
 def test_workers_and_commands_import_neither_routes_nor_what_only_apis_and_senders_call_with():
