@@ -112,13 +112,17 @@ LISTED: Final = ListOf(
     filters=(
         by_value("waiting", "waiting", description="Only those that somebody has to see to.", example=True),
         by_value(
-            "waits_for", "waits_for", description="Only those with this to see to.", example="refund_failed"
+            "waits_for",
+            "waits_for",
+            description="Only those with this to see to.",
+            example="refund_failed",
+            few=True,
         ),
         *by_day("created_at", said="Created"),
     ),
     sorts=(
-        Sort("created_at", ("created_at", "payment_id"), filters=("waiting", "from", "to")),
-        Sort("payment_id", ("payment_id",), filters=("waits_for",)),
+        Sort("created_at", ("created_at", "payment_id"), filters=("waiting", "waits_for", "from", "to")),
+        Sort("payment_id", ("payment_id",)),
     ),
     documented=Listed(
         "list_payments",

@@ -3,7 +3,7 @@
 -- view: payment_details
 create index on {table} (created_at, payment_id);
 create index on {table} (waiting, created_at, payment_id);
-create index on {table} (waits_for, payment_id);
+create index on {table} (waits_for, created_at, payment_id);
 
 -- view: payment_ledger
 create index on {table} (order_id, posted_at, posting_id);

@@ -6,7 +6,7 @@ import pytest
 
 from counterfoil.contexts import SHOP_CONTEXTS
 from counterfoil.testing import queries
-from domain.ids import CaptureId, OrderId
+from domain.ids import CaptureId, OrderId, PaymentId
 from domain.money import Minor
 from domain.payments.payment import PAYMENT as PAYMENTS
 from tests.payment_examples import (
@@ -15,6 +15,7 @@ from tests.payment_examples import (
     PAYMENT,
     TILL,
     authorisation_requested,
+    authorisation_uncertain,
     capture_requested,
     manual_payment_recorded,
     payment_authorised,
@@ -52,3 +53,21 @@ async def test_postings_of_an_order_are_listed_oldest_first_and_by_their_ids(dat
         assert BOOKED[::-1] == await listed(order_id=ORDER, sort="-posted_at")
         assert BOOKED[2:] == await listed(order_id=ORDER, **{"from": f"{NOW + timedelta(days=1):%Y-%m-%d}"})
         assert BOOKED[1:3] == await listed(ids=",".join(BOOKED[1:3]))
+
+
+async def test_payments_that_wait_for_one_thing_are_listed_oldest_first(database_url):
+    async with queries.opened(database_url, *SHOP_CONTEXTS) as shop:
+        for day, payment_id in enumerate(("z", "m", "a")):
+            of_it = {"payment_id": PaymentId(payment_id), "order_id": OrderId(f"o-{payment_id}")}
+            created = payment_created(**of_it, created_at=NOW + timedelta(days=day))
+            uncertain = (authorisation_requested(**of_it), authorisation_uncertain(**of_it))
+            await shop.record(*((PAYMENTS, payment_id, each) for each in (created, *uncertain)))
+        await shop.carried()
+
+        async def listed(**asked):
+            answer = await shop.get("/v1/payments", params={"waits_for": "uncertain", **asked})
+            return [each["payment_id"] for each in answer.body["items"]]
+
+        assert ["z", "m", "a"] == await listed()
+        assert ["z", "m", "a"] == await listed(waiting="true")
+        assert ["m", "a"] == await listed(**{"from": f"{NOW + timedelta(days=1):%Y-%m-%d}"})
