@@ -222,7 +222,8 @@ HISTORIES: Final = ListOf(
         "OrderHistoryPage",
         "Orders with their timelines, by where order, payment and parcel stand",
         "`payment=captured&fulfilment=unfulfilled` are those that are paid and still to be sent, `fulfilment=held`"
-        " those that are not to be sent yet.",
+        " those that are not to be sent yet, and `payment=captured&fulfilment=none` those whose money is to go back:"
+        " they are off, or their parcel was lost and is not sent again.",
         _HISTORY_EXAMPLE,
         example_ids=("536365", "536366"),
     ),

@@ -8,7 +8,10 @@ from counterfoil.contexts import SHOP_CONTEXTS
 from counterfoil.testing import queries
 from domain.ids import CaptureId, OrderId, PaymentId
 from domain.money import Minor
+from domain.ordering.order import ORDER as ORDERS
 from domain.payments.payment import PAYMENT as PAYMENTS
+from domain.shipping.shipment import SHIPMENT
+from tests.examples import confirmed, placed, shipped
 from tests.payment_examples import (
     NOW,
     ORDER,
@@ -18,10 +21,12 @@ from tests.payment_examples import (
     authorisation_uncertain,
     capture_requested,
     manual_payment_recorded,
+    manual_refund_recorded,
     payment_authorised,
     payment_captured,
     payment_created,
 )
+from tests.purchase_examples import loss_settled, manual_label_recorded, parcel_lost
 
 pytestmark = pytest.mark.anyio
 
@@ -71,3 +76,28 @@ async def test_payments_that_wait_for_one_thing_are_listed_oldest_first(database
         assert ["z", "m", "a"] == await listed()
         assert ["z", "m", "a"] == await listed(waiting="true")
         assert ["m", "a"] == await listed(**{"from": f"{NOW + timedelta(days=1):%Y-%m-%d}"})
+
+
+async def test_an_order_whose_lost_parcel_was_paid_by_hand_is_listed_until_its_money_went_back(database_url):
+    paid = manual_payment_recorded(order_id=ORDER)
+    async with queries.opened(database_url, *SHOP_CONTEXTS) as shop:
+
+        async def due():
+            await shop.carried()
+            answer = await shop.get("/v1/order-history?payment=captured&fulfilment=none")
+            return [each["order_id"] for each in answer.body["items"]]
+
+        of_it = {"order_id": ORDER}
+        await shop.record(
+            *((ORDERS, ORDER, each) for each in (placed(**of_it), confirmed(**of_it), shipped(**of_it))),
+            (PAYMENTS, TILL, paid),
+            *((SHIPMENT, ORDER, each) for each in (manual_label_recorded(**of_it), parcel_lost(**of_it))),
+        )
+        before = await due()
+        await shop.record((SHIPMENT, ORDER, loss_settled(**of_it, remedy="refund")))
+        settled = await due()
+        await shop.record(
+            (PAYMENTS, TILL, manual_refund_recorded(**of_it, payment_id=TILL, amount=paid.amount))
+        )
+
+        assert ([], [ORDER], []) == (before, settled, await due())
