@@ -1,17 +1,17 @@
 """What does it take from POST until the query API shows an order, and what does the shop use of the processor for it?
 
-A whole shop, standalone and distributed, at rest and at several rates. Orders are placed at a fixed rate, whether or
-not earlier ones are answered. Each is then read once, with the position of its answer: `Min-Position`, and
-`Prefer: wait`, so that waiting is no load. The time is from sending the POST to the arrival of the answer that shows
-the order. Processor time is that of all processes of the shop, Postgres and Redis included, Kafka's virtual machine
-apart.
+A whole shop, standalone and distributed through either client of Kafka, at rest and at several rates. Orders are placed
+at a fixed rate, whether or not earlier ones are answered. Each is then read once, with the position of its answer:
+`Min-Position`, and `Prefer: wait`, so that waiting is no load. The time is from sending the POST to the arrival of the
+answer that shows the order. Processor time is that of all processes of the shop, Postgres and Redis included, Kafka's
+virtual machine apart.
 """
 
 import asyncio
 import random
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -42,19 +42,31 @@ PRODUCTS_PER_BATCH: Final = 100
 CREATED: Final = 201
 OK: Final = 200
 
-GOALS: Final[dict[tuple[str, int, str], float]] = {
-    ("standalone", 0, "cores"): 0.10,
-    ("standalone", 50, "cores"): 0.7,
-    ("standalone", 200, "cores"): 1.3,
-    ("standalone", 200, "answered p99"): 25,
-    ("standalone", 200, "visible p50"): 30,
-    ("standalone", 200, "visible p99"): 100,
-    ("distributed", 0, "cores"): 0.10,
-    ("distributed", 50, "cores"): 0.9,
-    ("distributed", 200, "answered p99"): 25,
-    ("distributed", 200, "visible p50"): 60,
+DISTRIBUTED: Final = "distributed"
+KINDS: Final[Mapping[str, str | None]] = {
+    "standalone": None,
+    DISTRIBUTED: "kafka-python",
+    f"{DISTRIBUTED}, confluent-kafka": "confluent-kafka",
 }
-"""The most that a figure may be, by kind of shop, orders a second and figure."""
+"""Kinds of shops, and their clients of Kafka."""
+_WANTED: Final[Mapping[tuple[int, str], float]] = {
+    (0, "cores"): 0.10,
+    (50, "cores"): 0.7,
+    (200, "cores"): 1.3,
+    (200, "answered p99"): 25,
+    (200, "visible p50"): 30,
+    (200, "visible p99"): 100,
+}
+GOALS: Final[Mapping[str, Mapping[tuple[int, str], float]]] = {
+    **dict.fromkeys(KINDS, _WANTED),
+    DISTRIBUTED: {
+        (0, "cores"): 0.10,
+        (50, "cores"): 0.9,
+        (200, "answered p99"): 25,
+        (200, "visible p50"): 60,
+    },
+}
+"""The most that a figure may be, by kind of shop, then by orders a second and figure."""
 GROWTH_GOAL: Final = 1.5
 """A backlog that grows delays the last orders of a load by more than so many times the first."""
 
@@ -92,8 +104,10 @@ class Placed(Struct):
 def rows(laboratory: Laboratory) -> Iterator[Row]:
     """What each kind of shop uses at rest, then for each rate what it uses and how long orders take."""
     tiny = laboratory.size.tiny
-    for kind in ("distributed",) if tiny else ("standalone", "distributed"):
-        with laboratory.shop(distributed=kind == "distributed") as running:
+    for kind in (DISTRIBUTED,) if tiny else KINDS:
+        client = KINDS[kind]
+        given = {} if client is None else {"kafka_client": client}
+        with laboratory.shop(distributed=client is not None, **given) as running:
             uvloop.run(_stock(http_client.port_of(running.addresses.command_api)))
             yield from _at_rest(kind, running, tiny=tiny)
             for rate in (TINY_RATE,) if tiny else RATES:
@@ -155,7 +169,7 @@ def _at(kind: str, running: Running, rate: int, *, tiny: bool, rounds: int) -> I
 
 
 def _goals(kind: str, rate: int, figure: str) -> tuple[Goal, ...]:
-    most = GOALS.get((kind, rate, figure))
+    most = GOALS[kind].get((rate, figure))
     return () if most is None else (Goal("ours", at_most=most),)
 
 
