@@ -34,7 +34,7 @@ from domain.catalogue.listing import LISTING
 from domain.catalogue.product import PRODUCT
 from domain.customers import customer
 from domain.customers.customer import CUSTOMER
-from domain.identity import account, client
+from domain.identity import account, client, external
 from domain.identity.account import ACCOUNT, GRANTS
 from domain.identity.client import CLIENT
 from domain.identity.events import (
@@ -43,6 +43,7 @@ from domain.identity.events import (
     AddressVerified,
     ClientRegistered,
     ExternalIdentityLinked,
+    ExternalIdentityUnlinked,
     KeyIssued,
     KeyRevoked,
     PasswordChanged,
@@ -351,6 +352,8 @@ IDENTITY: Final = Context(
         account.AccountIdTaken,
         account.AccountUnknown,
         account.LastOwner,
+        external.ProviderNotLinked,
+        external.LastLogin,
         client.ClientIdTaken,
         client.ClientUnknown,
         client.KeyUnknown,
@@ -365,6 +368,7 @@ IDENTITY: Final = Context(
         SigningKeyRotated: "as SIGNING_KEY",
         EXTERNAL: "its events are read by auditors; a view of accounts is still to come",
         ExternalIdentityLinked: "no view shows accounts yet",
+        ExternalIdentityUnlinked: "no view shows accounts yet",
         ClientRegistered: "no view shows clients yet",
         KeyIssued: "no view shows clients yet",
         KeyRevoked: "no view shows clients yet",

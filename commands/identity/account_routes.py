@@ -1,4 +1,4 @@
-"""Routes of accounts: an owner registers them and grants roles; an account changes its own password."""
+"""Routes of accounts: an owner registers them and grants roles; an account changes its own password and logins."""
 
 from typing import Annotated, Any, Final
 
@@ -23,12 +23,13 @@ from commands.identity.routing import (
 from commands.payloads import SECRET, Id, Payload
 from commands.recording import Answer
 from domain.identity.account import AccountIdTaken, AccountUnknown, EmailTaken, LastOwner
+from domain.identity.external import LastLogin, ProviderNotLinked
 from domain.ids import ID_PATTERN
 from domain.text import Word
 from runtime import problems
 from runtime.http import api_version
 from runtime.http.access import PERMISSIONS
-from runtime.http.principal import Known, requires
+from runtime.http.principal import Known, may_use, requires
 from runtime.problems import Fault, ProblemError
 
 ROUTES: Final = APIRouter(tags=["identity"], route_class=KeyedRoute)
@@ -190,6 +191,30 @@ async def change_password(
         )
     except WeakPassword as error:
         raise weak(error, "/new") from None
+    return _changed(answer, asked)
+
+
+@ROUTES.post(
+    _OF + "/providers/{provider}/revocation",
+    summary="Unlink a provider",
+    **_declared("unlink_provider", AccountUnknown, ProviderNotLinked, LastLogin),
+)
+@requires(Known("the account itself, or an owner, takes away a login of it", only="account"))
+async def unlink_provider(
+    account_id: _AccountId, provider: _AccountId, body: Empty, call: Called, asked: Identified
+) -> Response:
+    """Have nobody log in to an account by a provider; its sessions end, but for one of its own that asks for it."""
+    del body  # it has nothing to say
+    caller = asked.principal
+    is_own = (caller.kind, caller.id) == ("account", account_id)
+    if not is_own and not may_use(caller, "accounts:write"):
+        raise ProblemError("not-found", f"You have no account {account_id!r}.")
+    answer = await asked.administration.unlink(
+        valid_id(account_id),
+        valid_id(provider),
+        session_id=caller.credential if is_own else None,
+        call=call,
+    )
     return _changed(answer, asked)
 
 

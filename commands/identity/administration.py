@@ -19,7 +19,10 @@ from commands.owners import owners_left
 from commands.recording import Answer
 from domain.event import Event
 from domain.identity import account as accounts
+from domain.identity import external as externals
 from domain.identity.account import ACCOUNT, GRANTS, Account, Grants
+from domain.identity.events import Cause
+from domain.identity.external import EXTERNAL, External
 from domain.ids import AccountId, CredentialId
 from runtime.problems import ProblemError
 
@@ -134,6 +137,37 @@ class Administration(Struct, frozen=True):
                 account_id,
                 lambda account, _: accounts.unlock(account, account_id=AccountId(account_id), now=caller.now),
             )
+
+    async def unlink(self, account_id: str, provider: str, *, session_id: str | None, call: Call) -> Answer:
+        """Have nobody log in to an account by a provider any more, and end its sessions but for that of the caller.
+
+        Which login opened a session is not recorded, so all of them end. `session_id` is the one that asks, where it
+        is one of the account itself.
+
+        Raises:
+            ProblemError: there is no such account or no such login of it, it is the only one, or the log cannot be
+                reached.
+        """
+        identifier = AccountId(account_id)
+
+        with self.sessions.accounts.recorder.caller(call) as caller:
+
+            def decide(external: External | None, view: DecisionView) -> list[Event]:
+                return list(
+                    externals.unlink(
+                        external,
+                        view.current(ACCOUNT, identifier),
+                        account_id=identifier,
+                        provider=provider,
+                        now=caller.now,
+                    )
+                )
+
+            answer = await caller.execute(EXTERNAL, account_id, decide)
+        by = By(call.actor, call.correlation_id)
+        cause: Cause = "administrator" if session_id is None else "logout"
+        await self.sessions.end_all(account_id, cause=cause, by=by, kept=session_id)
+        return answer
 
     async def change_password(self, account_id: str, *, current: str, new: str, call: Call) -> Answer:
         """Put another password in the place of the one that is known, and end all sessions.

@@ -6,22 +6,29 @@ free. An address of somebody who is here already, verified or not, links nothing
 
 import contextlib
 import secrets as chance
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from msgspec import Struct
 
 from commands.calls import uuid7
-from commands.decision import DecisionView, events_of
+from commands.decision import DecisionView, Tagged, events_of
 from commands.identity.accounts import Accounts, AccountWithRoles, Appending, NewAccount
 from commands.identity.providers import Asserted
 from commands.identity.recording import By, by_system
 from domain.event import Event
 from domain.identity import external as externals
 from domain.identity.account import ACCOUNT, EmailTaken
+from domain.identity.events import ExternalIdentityLinked, ExternalIdentityUnlinked, identity_tag
 from domain.identity.external import EXTERNAL, External, IdentityTaken
 from domain.ids import AccountId, KeyedHash
 from runtime.http.principal import Principal
 from runtime.problems import ProblemError
+
+HOLDER: Final[Tagged[AccountId | None]] = Tagged(
+    (ExternalIdentityLinked, ExternalIdentityUnlinked), None, externals.belonging
+)
+"""The account that an identity belongs to."""
 
 
 @contextlib.contextmanager
@@ -71,9 +78,11 @@ class Externals(Struct, frozen=True):
         return found
 
     async def link(
-        self, session_id: str, provider: str, asserted: Asserted, *, correlation_id: str
+        self, session_id: str, provider: str, asserted: Asserted, *, login_id: str, correlation_id: str
     ) -> AccountId:
         """Have an identity log in to the account of the session that asked for it; whose that is.
+
+        `login_id` is that of the login at the provider: an identity that was unlinked is linked again by another one.
 
         Raises:
             ProblemError: `login-refused`: it logs in to another one, or the session ended meanwhile.
@@ -85,31 +94,39 @@ class Externals(Struct, frozen=True):
         digest = self.accounts.secrets.identity_digest(asserted.issuer, asserted.subject)
         now = self.accounts.recorder.clock()
 
-        def decide(external: External | None, view: DecisionView) -> list[Event]:
+        def decide(_: External | None, view: DecisionView) -> list[Event]:
             # Its sessions end a moment after a lock or a new password.
             account = view.current(ACCOUNT, account_id)
             if account is None or account.locked or account.credential_id != credential_id:
                 raise _session_over()
             return list(
                 externals.link(
-                    external, account_id=account_id, provider=provider, identity_digest=digest, now=now
+                    view.tagged(HOLDER, identity_tag(digest)),
+                    account_id=account_id,
+                    provider=provider,
+                    identity_digest=digest,
+                    now=now,
                 )
             )
 
         with _refusing():
             await self.accounts.recorder.record(
                 EXTERNAL,
-                digest,
+                account_id,
                 decide,
-                command=f"link_identity to {account_id}",
+                command=f"link_identity {digest} by {login_id} to",
                 by=By(Principal("account", account_id).actor, correlation_id),
             )
         return account_id
 
-    async def _account_of(self, digest: str) -> str | None:
-        stream = EXTERNAL.stream(digest)
-        external: External | None = (await self.accounts.states.load({stream: EXTERNAL}))[stream].state
-        return None if external is None else external.account_id
+    def linked(self, asserted: Asserted, account_id: str) -> Callable[[DecisionView], bool]:
+        """Whether an identity logs in to an account when that is decided on: it may be unlinked meanwhile."""
+        digest = self.accounts.secrets.identity_digest(asserted.issuer, asserted.subject)
+        return lambda view: view.tagged(HOLDER, identity_tag(digest)) == account_id
+
+    async def _account_of(self, digest: str) -> AccountId | None:
+        found: AccountId | None = (await self.accounts.states.select((HOLDER, (identity_tag(digest),)))).value
+        return found
 
     async def _register(
         self, provider: str, asserted: Asserted, digest: KeyedHash, *, correlation_id: str
@@ -133,13 +150,13 @@ class Externals(Struct, frozen=True):
 
         def link(view: DecisionView) -> Appending:
             linked = externals.link(
-                view.current(EXTERNAL, digest),
+                view.tagged(HOLDER, identity_tag(digest)),
                 account_id=AccountId(new.account_id),
                 provider=provider,
                 identity_digest=digest,
                 now=now,
             )
-            return events_of(EXTERNAL, digest, linked)
+            return events_of(EXTERNAL, new.account_id, linked)
 
         by = by_system(correlation_id)
         await self.accounts.register(new, recorder.creating("register_external", by=by), besides=link)

@@ -126,7 +126,11 @@ class Callback:
         externals = Externals(serving.sessions.accounts)
         if login.links is not None:
             account_id = await externals.link(
-                login.links, login.provider, asserted, correlation_id=exchange.correlation_id
+                login.links,
+                login.provider,
+                asserted,
+                login_id=login.session_id,
+                correlation_id=exchange.correlation_id,
             )
             response = json_answer({"account_id": account_id, "linked": login.provider, "next": login.next})
         else:
@@ -137,13 +141,16 @@ class Callback:
                     SessionId(login.session_id),
                     client_id=login.client_id,
                     correlation_id=exchange.correlation_id,
+                    proven=externals.linked(asserted, found.account.account_id),
                 )
             except psycopg.errors.UniqueViolation:
                 raise _refused("This login was completed before.") from None
             except ProblemError as problem:
                 if problem.type.slug != "bad-credentials":
                     raise
-                raise _refused("The account here is closed or locked.") from None
+                raise _refused(
+                    "The account here is closed or locked, or does not have the login any more."
+                ) from None
             response = json_answer({**shown(tokens), "next": login.next})
         response.headers.update({"set-cookie": _cookie(exchange, "", lasting_s=0), **_NOT_STORED})
         return response

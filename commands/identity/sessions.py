@@ -9,6 +9,7 @@ and the session ends.
 import hmac
 import time
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -160,12 +161,18 @@ class Sessions(Struct, frozen=True):
         return await self.open(found, session_id, client_id=client_id, correlation_id=correlation_id)
 
     async def open(
-        self, found: AccountWithRoles, session_id: SessionId, *, client_id: str, correlation_id: str
+        self,
+        found: AccountWithRoles,
+        session_id: SessionId,
+        *,
+        client_id: str,
+        correlation_id: str,
+        proven: Callable[[DecisionView], bool] = lambda _: True,
     ) -> Tokens:
-        """Open a session of an account, for who proved that it is theirs.
+        """Open a session of an account, for who proved that it is theirs; `proven`: the proof holds yet.
 
         Raises:
-            ProblemError: `bad-credentials`: its password was changed meanwhile.
+            ProblemError: `bad-credentials`: its password was changed meanwhile, or the proof holds no more.
             psycopg.errors.UniqueViolation: a session of this id was opened before.
         """
         vault, recorder = self.accounts.vault, self.accounts.recorder
@@ -177,6 +184,8 @@ class Sessions(Struct, frozen=True):
         def decide(session: Session | None, view: DecisionView) -> list[Event]:
             current = view.current(ACCOUNT, account_id)  # a password that was changed meanwhile opens nothing
             if current is None or current.locked or current.credential_id != credential_id:
+                raise _wrong()
+            if not proven(view):
                 raise _wrong()
             return list(
                 sessions.open_session(
@@ -244,9 +253,12 @@ class Sessions(Struct, frozen=True):
         await self.accounts.vault.revoke([session_id], cause=cause)
         await self._record_end(session_id, cause=cause, by=by, reused=reused)
 
-    async def end_all(self, account_id: str, *, cause: Cause, by: By, but: str = "") -> None:
-        """End every session of an account, but for those that a credential opened."""
-        session_ids = await self.accounts.vault.sessions_of(account_id, but=but)
+    async def end_all(
+        self, account_id: str, *, cause: Cause, by: By, but: str = "", kept: str | None = None
+    ) -> None:
+        """End every session of an account, but for those that a credential opened, and the one that is `kept`."""
+        found = await self.accounts.vault.sessions_of(account_id, but=but)
+        session_ids = [each for each in found if each != kept]
         await self.accounts.vault.revoke(session_ids, cause=cause)
         for session_id in session_ids:
             await self._record_end(session_id, cause=cause, by=by, reused=None)

@@ -10,6 +10,7 @@ from domain.event import Event
 from domain.identity.events import (
     AccountLocked,
     ExternalIdentityLinked,
+    ExternalIdentityUnlinked,
     PasswordChanged,
     PasswordReset,
     RefreshReuseDetected,
@@ -18,6 +19,7 @@ from domain.mail.mail import MAIL, id_about, request_mail
 from domain.mail.templates import (
     ACCOUNT_LOCKED,
     IDENTITY_LINKED,
+    IDENTITY_UNLINKED,
     PASSWORD_CHANGED,
     SESSIONS_REVOKED,
     Template,
@@ -27,7 +29,15 @@ from event_store.consumers.starting import HEAD
 
 SECURITY_NOTICES: Final = Process("security-notices", writes=(MAIL,), start=HEAD, gateway="mail")
 
-E = TypeVar("E", PasswordChanged, PasswordReset, RefreshReuseDetected, ExternalIdentityLinked, AccountLocked)
+E = TypeVar(
+    "E",
+    PasswordChanged,
+    PasswordReset,
+    RefreshReuseDetected,
+    ExternalIdentityLinked,
+    ExternalIdentityUnlinked,
+    AccountLocked,
+)
 
 
 def _written(at: Moment) -> str:
@@ -81,8 +91,14 @@ _notice(
 _notice(
     ExternalIdentityLinked,
     IDENTITY_LINKED,
-    lambda event: (event.identity_digest,),
+    lambda event: (event.identity_digest, event.linked_at.isoformat()),
     lambda event: {"at": _written(event.linked_at), "provider": event.provider},
+)
+_notice(
+    ExternalIdentityUnlinked,
+    IDENTITY_UNLINKED,
+    lambda event: (event.identity_digest, event.unlinked_at.isoformat()),
+    lambda event: {"at": _written(event.unlinked_at), "provider": event.provider},
 )
 _notice(
     AccountLocked,

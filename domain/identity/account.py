@@ -39,6 +39,9 @@ class Account(Struct, frozen=True, kw_only=True):
     account_id: AccountId
     email_digest: KeyedHash
     credential_id: CredentialId
+    registered_at: datetime
+    password_replaced: bool = False
+    """Whether the password is another one than at the registration."""
     locked: bool = False
     closed: bool = False
     """Nobody logs in to it ever again: it is locked, and is not unlocked."""
@@ -126,11 +129,12 @@ def evolve(account: Account | None, event: Event) -> Account:
             account_id=event.account_id,
             email_digest=event.email_digest,
             credential_id=event.credential_id,
+            registered_at=event.registered_at,
         )
     assert account is not None, "a change of an account that was never registered"
     match event:
         case PasswordChanged() | PasswordReset():
-            return replace(account, credential_id=event.credential_id)
+            return replace(account, credential_id=event.credential_id, password_replaced=True)
         case AccountLocked():
             return replace(account, locked=True)
         case AccountUnlocked():

@@ -20,6 +20,11 @@ def email_tag(digest: str) -> str:
     return f"email:{digest}"
 
 
+def identity_tag(digest: str) -> str:
+    """The tag of an identity at a provider, by its keyed hash."""
+    return f"identity:{digest}"
+
+
 def role_tag(role: str) -> str:
     """The tag of a role."""
     return f"role:{role}"
@@ -194,11 +199,11 @@ class SigningKeyRotated(Event, frozen=True, kw_only=True):
     rotated_at: Moment
 
 
-def _external(event: "ExternalIdentityLinked") -> str:
-    return f"account-{event.account_id}"
-
-
-@event_type("identity.external_identity_linked.v1", partition=_external)
+@event_type(
+    "identity.external_identity_linked.v1",
+    partition=_account,
+    tags=lambda event: (identity_tag(event.identity_digest),),
+)
 class ExternalIdentityLinked(Event, frozen=True, kw_only=True):
     """The holder of an account at a provider can log in. `identity_digest`: keyed hash of issuer and subject."""
 
@@ -206,3 +211,17 @@ class ExternalIdentityLinked(Event, frozen=True, kw_only=True):
     provider: Word
     identity_digest: KeyedHash
     linked_at: Moment
+
+
+@event_type(
+    "identity.external_identity_unlinked.v1",
+    partition=_account,
+    tags=lambda event: (identity_tag(event.identity_digest),),
+)
+class ExternalIdentityUnlinked(Event, frozen=True, kw_only=True):
+    """The holder of an account at a provider does not log in any more, and may link it to any account again."""
+
+    account_id: AccountId
+    provider: Word
+    identity_digest: KeyedHash
+    unlinked_at: Moment

@@ -35,6 +35,9 @@ SESSIONS_REVOKED: Final = Template(name="sessions-revoked", parameters=("at",))
 IDENTITY_LINKED: Final = Template(name="identity-linked", parameters=("at", "provider"))
 """The account can be signed in to by an account at `provider`."""
 
+IDENTITY_UNLINKED: Final = Template(name="identity-unlinked", parameters=("at", "provider"))
+"""The account cannot be signed in to by an account at `provider` any more."""
+
 ACCOUNT_LOCKED: Final = Template(name="account-locked", parameters=("at",))
 """Nobody can sign in to the account since `at`."""
 
@@ -66,6 +69,7 @@ TEMPLATES: Final = (
     PASSWORD_CHANGED,
     SESSIONS_REVOKED,
     IDENTITY_LINKED,
+    IDENTITY_UNLINKED,
     ACCOUNT_LOCKED,
     *OF_ORDERS,
     DISPATCH_OVERDUE,

@@ -67,6 +67,7 @@ VERBS = {
     "start",
     "skip",
     "store",
+    "unlink",
     "unlock",
     "unpublish",
     "void",

@@ -101,6 +101,7 @@ UNRELEASED = {
     "identity.address_verified.v1",
     "identity.client_registered.v1",
     "identity.external_identity_linked.v1",
+    "identity.external_identity_unlinked.v1",
     "identity.key_issued.v1",
     "identity.key_revoked.v1",
     "identity.password_changed.v1",

@@ -10,6 +10,7 @@ from domain import event as domain_event
 from domain.identity.events import (
     AccountLocked,
     ExternalIdentityLinked,
+    ExternalIdentityUnlinked,
     PasswordChanged,
     PasswordReset,
     RefreshReuseDetected,
@@ -23,7 +24,7 @@ from tests.examples import (
     password_changed,
     refresh_reuse_detected,
 )
-from tests.identity_examples import password_reset
+from tests.identity_examples import external_identity_unlinked, password_reset
 
 WRITTEN = f"{NOW:%Y-%m-%d %H:%M} UTC"
 NOTICES = {
@@ -33,6 +34,11 @@ NOTICES = {
     ExternalIdentityLinked: (
         external_identity_linked(),
         "identity-linked",
+        {"at": WRITTEN, "provider": "google"},
+    ),
+    ExternalIdentityUnlinked: (
+        external_identity_unlinked(),
+        "identity-unlinked",
         {"at": WRITTEN, "provider": "google"},
     ),
     AccountLocked: (account_locked(), "account-locked", {"at": WRITTEN}),
@@ -62,6 +68,15 @@ def test_two_locks_of_an_account_are_two_mails():
     first, second = decided(account_locked()), decided(account_locked(locked_at=NOW.replace(year=2027)))
 
     assert first[0].mail_id != second[0].mail_id
+
+
+def test_an_identity_that_is_linked_again_is_another_mail():
+    later = NOW.replace(year=2027)
+    for first, second in (
+        (external_identity_linked(), external_identity_linked(linked_at=later)),
+        (external_identity_unlinked(), external_identity_unlinked(unlinked_at=later)),
+    ):
+        assert decided(first)[0].mail_id != decided(second)[0].mail_id
 
 
 def test_notices_run_only_where_there_is_a_mail_server():
