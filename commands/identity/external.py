@@ -21,6 +21,7 @@ from domain.identity import external as externals
 from domain.identity.account import ACCOUNT, EmailTaken
 from domain.identity.events import ExternalIdentityLinked, ExternalIdentityUnlinked, identity_tag
 from domain.identity.external import EXTERNAL, External, IdentityTaken
+from domain.identity.session import SESSION
 from domain.ids import AccountId, KeyedHash
 from runtime.http.principal import Principal
 from runtime.problems import ProblemError
@@ -98,6 +99,9 @@ class Externals(Struct, frozen=True):
             # Its sessions end a moment after a lock or a new password.
             account = view.current(ACCOUNT, account_id)
             if account is None or account.locked or account.credential_id != credential_id:
+                raise _session_over()
+            asking = view.current(SESSION, session_id)  # a thief's ends when another one unlinks a provider
+            if asking is None or asking.revoked is not None:
                 raise _session_over()
             return list(
                 externals.link(

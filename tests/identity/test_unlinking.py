@@ -7,6 +7,7 @@ import pytest
 
 from commands.identity.provider_routes import COOKIE
 from commands.identity.sessions import Sessions
+from commands.identity.vault import Vault
 from counterfoil.testing.http import new_key
 from tests.identity import provider as providers
 from tests.identity.conftest import opened
@@ -132,6 +133,24 @@ async def test_a_login_that_is_unlinked_meanwhile_opens_no_session(shop, monkeyp
 
     assert (400, "login-refused") == code(await callback(shop, await at_provider(url), kept))
     assert opened_before == shop.types()["identity.session_opened.v1"]
+
+
+async def test_a_session_that_ends_by_an_unlinking_links_nothing_meanwhile(shop, monkeypatch):
+    owner = await shop.session()
+    await link(shop, owner)
+    thief = (await log_in(shop)).json()
+    finding, waiting = Vault.session, [owner]
+
+    async def unlinked_meanwhile(self, session_id):
+        found = await finding(self, session_id)
+        while session_id == thief["session_id"] and waiting:
+            assert 201 == (await unlink(shop, owner["account_id"], waiting.pop())).status_code
+        return found
+
+    monkeypatch.setattr(Vault, "session", unlinked_meanwhile)
+
+    assert (400, "login-refused") == code(await link(shop, thief))
+    assert 1 == shop.types()["identity.external_identity_linked.v1"]
 
 
 async def test_sessions_that_a_process_did_not_come_to_end_are_ended_by_the_next_try(shop, monkeypatch):
