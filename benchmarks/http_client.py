@@ -88,6 +88,30 @@ class Connection(asyncio.Protocol):
             self._waiting.set_result(answer)
 
 
+class Pool:
+    """Connections to a port, opened as requests need them: a server hangs up on one that sends nothing."""
+
+    def __init__(self, port: int, *, size: int) -> None:
+        """Nothing is opened yet, and no more than `size` are."""
+        self._port = port
+        self._idle: list[Connection] = []
+        self._free = asyncio.Semaphore(size)
+
+    async def ask(self, request: bytes) -> Answer:
+        """Send a request over the connection that was used last, or over a new one."""
+        async with self._free:
+            connection = self._idle.pop() if self._idle else await Connection.open("127.0.0.1", self._port)
+            try:
+                return await connection.ask(request)
+            finally:
+                self._idle.append(connection)
+
+    def close(self) -> None:
+        """Hang up everywhere."""
+        while self._idle:
+            self._idle.pop().close()
+
+
 def port_of(address: str | None) -> int:
     """The port of an API that runs, by its address."""
     return int(str(address).rpartition(":")[2])

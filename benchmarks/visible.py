@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from benchmarks import cores, http_client, http_load, shop_events
 from benchmarks.cores import Spent
-from benchmarks.http_client import Connection
+from benchmarks.http_client import Connection, Pool
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import median_of, percentile
 from benchmarks.table import Goal, Row
@@ -175,8 +175,8 @@ def _goals(kind: str, rate: int, figure: str) -> tuple[Goal, ...]:
 
 async def _placed(running: Running, *, rate: int, seconds: float) -> Placed:
     """Place orders at a rate, and read each once it is to be seen."""
-    commands = await _connections(http_client.port_of(running.addresses.command_api))
-    queries = await _connections(http_client.port_of(running.addresses.query_api))
+    commands = Pool(http_client.port_of(running.addresses.command_api), size=CONNECTIONS)
+    queries = Pool(http_client.port_of(running.addresses.query_api), size=CONNECTIONS)
     run, chance = secrets.token_hex(6), random.Random(shop_events.SEED)
     count = int(rate * seconds)
     found = Placed([0.0] * count, [0.0] * count, [cores.spent(running.processes)])
@@ -185,12 +185,12 @@ async def _placed(running: Running, *, rate: int, seconds: float) -> Placed:
         name = f"{run}-{number}"
         body = http_load.order_body(name, chance, codes=CODES)
         started = time.perf_counter()
-        answer = await _asked(commands, http_client.post("/v1/orders", body, f"Idempotency-Key: {name}"))
+        answer = await commands.ask(http_client.post("/v1/orders", body, f"Idempotency-Key: {name}"))
         assert answer.status == CREATED, answer
         assert answer.position is not None, answer
         found.answered_s[number] = time.perf_counter() - started
         headers = (f"Min-Position: {answer.position.decode()}", f"Prefer: wait={WAIT_S}")
-        await _asked(queries, http_client.get(f"/v1/orders/{name}", *headers))
+        await queries.ask(http_client.get(f"/v1/orders/{name}", *headers))
         found.visible_s[number] = time.perf_counter() - started
 
     async def end() -> None:
@@ -200,25 +200,9 @@ async def _placed(running: Running, *, rate: int, seconds: float) -> Placed:
     try:
         await asyncio.gather(http_client.open_loop(rate, seconds=seconds, do=place), end())
     finally:
-        for queue in (commands, queries):
-            while not queue.empty():
-                queue.get_nowait().close()
+        commands.close()
+        queries.close()
     return found
-
-
-async def _connections(port: int) -> "asyncio.Queue[Connection]":
-    opened: asyncio.Queue[Connection] = asyncio.Queue()
-    for _ in range(CONNECTIONS):
-        opened.put_nowait(await Connection.open("127.0.0.1", port))
-    return opened
-
-
-async def _asked(idle: "asyncio.Queue[Connection]", request: bytes) -> http_client.Answer:
-    connection = await idle.get()
-    try:
-        return await connection.ask(request)
-    finally:
-        idle.put_nowait(connection)
 
 
 def _statements(running: Running) -> int:
