@@ -183,9 +183,8 @@ class Sessions(Struct, frozen=True):
 
         def decide(session: Session | None, view: DecisionView) -> list[Event]:
             current = view.current(ACCOUNT, account_id)  # a password that was changed meanwhile opens nothing
-            if current is None or current.locked or current.credential_id != credential_id:
-                raise _wrong()
-            if not proven(view):
+            known = current is not None and not current.locked and current.credential_id == credential_id
+            if not (known and proven(view)):
                 raise _wrong()
             return list(
                 sessions.open_session(
