@@ -261,9 +261,7 @@ class Decider:
                 continue
             found = self._decided(trigger, batch, loaded.failures, now)
             if found is None:
-                # The others name what they read besides now, or each of them would have all others loaded anew.
-                for later in batch.triggers[ordinal + 1 :]:
-                    self._decided(later, batch, loaded.failures, now)
+                self._name_reads(batch.triggers[ordinal + 1 :], batch, loaded.failures, now)
             if found is None or not self._counts(found, trigger, batch):
                 self._queue.extendleft(reversed(batch.triggers[ordinal:]))
                 self._fresh = True
@@ -282,6 +280,14 @@ class Decider:
         self._fresh |= any(each.outcome == "rejected" for each in batch.decided)
         if not batch.decided:
             self._next = None
+
+    def _name_reads(
+        self, triggers: Sequence[Trigger], batch: _Batch, failures: Mapping[str, str], now: datetime
+    ) -> None:
+        """Have triggers name what they read besides, or each of them would have all others loaded anew."""
+        for trigger in triggers:
+            if trigger.reaction.then_reads is not None:
+                self._decided(trigger, batch, failures, now)
 
     def _decided(
         self, trigger: Trigger, batch: _Batch, failures: Mapping[str, str], now: datetime
