@@ -18,12 +18,15 @@
 -- the rest is assumed again: a batch without conflicts takes one pass, each conflict one more. Where no request changes
 -- what another finds, the same is done with fewer joins and no windows.
 --
+-- A scan of arrays returns their elements in order, and an aggregate or a result takes them as they come, so nothing is
+-- sorted that a scan alone has numbered.
+--
 -- Raises CF001 when the caller's epoch is not the head's; then nothing is stored.
 --
 -- The planner knows nothing about the arrays' lengths; the settings below keep every lookup on its index and every join
 -- of arrays a hash join, whatever it would guess, and have it plan once a session: planning anew for each batch took a
 -- quarter of a small one.
-create function log.append_batch(
+create or replace function log.append_batch(
     _epoch bigint,
     _key bytea[],
     _fingerprint bytea[],
@@ -75,10 +78,12 @@ declare
     _event_position bigint[]; -- null for the events that are not stored in a pass
     _event_version bigint[];
     _event_stream text[];
+    _versions_alone text[]; -- what each expectation reaches, as a request that names no other stream says it
     _leaf_begin constant bytea := '\x0001'::bytea || int8send(_epoch);
     _leaf_time bytea;
     _wrong_version int;
     _wrong_key int;
+    _keys_known boolean;
     _keys_repeat boolean;
     _wrong_condition int;
     _wrong_tracking int;
@@ -91,36 +96,45 @@ begin
     _now := greatest(clock_timestamp(), _head.recorded_at);
     _leaf_time := int8send((extract(epoch from _now) * 1000000)::bigint);
 
-    for _row in
-        select k.request, k.fingerprint, k.outcome from (
-            select u.request, u.fingerprint, (select o from log.outcome o where o.key = u.key) as outcome
-            from unnest(_key, _fingerprint) with ordinality as u (key, fingerprint, request)
-            offset 0 -- looked up once, not again for each use
-        ) k
-        where (k.outcome).key is not null
-    loop
-        if (_row.outcome).fingerprint <> _row.fingerprint then
-            _verdict[_row.request] := 2;
-            continue;
-        end if;
-        _verdict[_row.request] := 1;
-        _first[_row.request] := (_row.outcome).first_position;
-        _last[_row.request] := (_row.outcome).last_position;
-        _versions[_row.request] := (_row.outcome).versions::text;
-    end loop;
-
-    _keys_repeat := (select count(*) from (select distinct k.key from unnest(_key) as k (key)) d) < _requests;
-
-    -- Most batches: requests of one event each under new keys, and no stream that one of them writes is named by another.
-    _independent := cardinality(_event_expected) = _requests and cardinality(array_remove(_verdict, null)) = 0;
-    if _independent then
+    -- Most batches are independent: requests of one event each under new keys, and no stream that one of them writes is
+    -- named by another. One statement asks for everything, since each has a price that a small batch notices.
+    if _requests = 1 and cardinality(_expected_request) = 1 then
+        select exists (select from log.outcome o where o.key = _key[1]), false, cardinality(_event_expected) = 1
+        into _keys_known, _keys_repeat, _independent;
+    else
         select
-            coalesce(sum(x.writers) = _requests and bool_and(x.writers = 0 or x.named = 1), false) into _independent
-        from (
-            select count(*) as named, count(*) filter (where _event_expected[u.request] = u.expected) as writers
-            from unnest(_expected_request, _expected_stream) with ordinality as u (request, stream, expected)
-            group by u.stream
-        ) x;
+            exists (select from log.outcome o where o.key = any (_key)),
+            (select count(distinct k.key) from unnest(_key) as k (key)) < _requests,
+            case when cardinality(_event_expected) = _requests then (
+                select coalesce(sum(x.writers) = _requests and bool_and(x.writers = 0 or x.named = 1), false)
+                from (
+                    select count(*) as named, count(*) filter (where _event_expected[u.request] = u.expected) as writers
+                    from unnest(_expected_request, _expected_stream) with ordinality as u (request, stream, expected)
+                    group by u.stream
+                ) x
+            ) else false end
+        into _keys_known, _keys_repeat, _independent;
+    end if;
+    _independent := _independent and not _keys_known;
+
+    if _keys_known then
+        for _row in
+            select k.request, k.fingerprint, k.outcome from (
+                select u.request, u.fingerprint, (select o from log.outcome o where o.key = u.key) as outcome
+                from unnest(_key, _fingerprint) with ordinality as u (key, fingerprint, request)
+                offset 0 -- looked up once, not again for each use
+            ) k
+            where (k.outcome).key is not null
+        loop
+            if (_row.outcome).fingerprint <> _row.fingerprint then
+                _verdict[_row.request] := 2;
+                continue;
+            end if;
+            _verdict[_row.request] := 1;
+            _first[_row.request] := (_row.outcome).first_position;
+            _last[_row.request] := (_row.outcome).last_position;
+            _versions[_row.request] := (_row.outcome).versions::text;
+        end loop;
     end if;
 
     loop
@@ -144,7 +158,7 @@ begin
 
         -- A request that was not accepted breaks its chain: the later ones without an outcome are refused. One whose key
         -- an earlier pending request carries too waits for what becomes of that one.
-        if cardinality(array_remove(_chain, null)) > 0 then
+        if cardinality(array_remove(_chain, null)) > 0 and cardinality(array_remove(_verdict, null)) > 0 then
             for _row in
                 select c.request from (
                     select k.request, k.chain, k.verdict,
@@ -165,18 +179,19 @@ begin
         -- events stands at 0, or at -1 for the request that begins it with version 0.
         if _independent then
             select
-                array_agg(e.before order by e.expected),
-                array_agg(greatest(e.before + e.writes::int, 0) order by e.expected),
+                array_agg(e.before),
+                array_agg(greatest(e.before + e.writes::int, 0)),
                 min(e.request) filter (where case e.version
                     when -3 then e.before <> -1
                     when -2 then false
                     when -1 then e.before = 0
                     else e.before <> e.version
                 end),
-                array_agg(_position + e.request order by e.expected) filter (where e.writes),
-                array_agg(e.before + 1 order by e.expected) filter (where e.writes),
-                array_agg(e.stream order by e.expected) filter (where e.writes)
-            into _before, _reached, _wrong_version, _event_position, _event_version, _event_stream
+                array_agg(_position + e.request) filter (where e.writes),
+                array_agg(e.before + 1) filter (where e.writes),
+                array_agg(e.stream) filter (where e.writes),
+                array_agg('{' || greatest(e.before + e.writes::int, 0) || '}')
+            into _before, _reached, _wrong_version, _event_position, _event_version, _event_stream, _versions_alone
             from (
                 select u.*, _event_expected[u.request] = u.expected as writes, coalesce(
                     (select s.version from log.event s where s.stream = u.stream order by s.version desc limit 1),
@@ -335,11 +350,11 @@ begin
             _first := _event_position;
             _last := _event_position;
             _position := _position + _requests;
-            _versions := array(
+            _versions := case when cardinality(_reached) = _requests then _versions_alone else array(
                 select array_agg(x.reached order by x.expected)::text
                 from unnest(_expected_request, _reached) with ordinality as x (request, reached, expected)
                 group by x.request order by x.request
-            );
+            ) end;
             exit;
         end if;
 
@@ -425,19 +440,19 @@ begin
         end if;
     end loop;
 
-    insert into log.outcome (key, fingerprint, first_position, last_position, versions)
-    select k.key, k.fingerprint, k.first_position, k.last_position, k.versions::bigint[]
-    from unnest(_key, _fingerprint, _verdict, _first, _last, _versions)
-        as k (key, fingerprint, verdict, first_position, last_position, versions)
-    where k.verdict = 0;
-
-    update log.head set position = _position, recorded_at = case
-        when _position > _head.position then _now else _head.recorded_at end;
-
     return query
+    with settled as (
+        insert into log.outcome (key, fingerprint, first_position, last_position, versions)
+        select k.key, k.fingerprint, k.first_position, k.last_position, k.versions::bigint[]
+        from unnest(_key, _fingerprint, _verdict, _first, _last, _versions)
+            as k (key, fingerprint, verdict, first_position, last_position, versions)
+        where k.verdict = 0
+    ), moved as (
+        update log.head set position = _position, recorded_at = case
+            when _position > _head.position then _now else _head.recorded_at end
+    )
     select k.verdict, k.first_position, k.last_position, k.versions::bigint[], k.place, k.found
-    from unnest(_verdict, _first, _last, _versions, _place, _found) with ordinality
-        as k (verdict, first_position, last_position, versions, place, found, request)
-    order by k.request;
+    from unnest(_verdict, _first, _last, _versions, _place, _found)
+        as k (verdict, first_position, last_position, versions, place, found);
 end
 $$;
