@@ -169,12 +169,12 @@ MUTANTS = (
         (
             (
                 (
-                    "        as k (key, fingerprint, verdict, first_position, last_position, versions)\n"
-                    "    where k.verdict = 0;\n"
+                    "            as k (key, fingerprint, verdict, first_position, last_position, versions)\n"
+                    "        where k.verdict = 0\n"
                 ),
                 (
-                    "        as k (key, fingerprint, verdict, first_position, last_position, versions)\n"
-                    "    where k.verdict = 0 and k.first_position % 23 <> 7;\n"
+                    "            as k (key, fingerprint, verdict, first_position, last_position, versions)\n"
+                    "        where k.verdict = 0 and k.first_position % 23 <> 7\n"
                 ),
             ),
         ),
