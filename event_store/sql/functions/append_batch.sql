@@ -98,7 +98,7 @@ begin
 
     -- Most batches are independent: requests of one event each under new keys, and no stream that one of them writes is
     -- named by another. One statement asks for everything, since each has a price that a small batch notices.
-    if _requests = 1 and cardinality(_expected_request) = 1 then
+    if _requests = 1 then -- which names no stream twice
         select exists (select from log.outcome o where o.key = _key[1]), false, cardinality(_event_expected) = 1
         into _keys_known, _keys_repeat, _independent;
     else
