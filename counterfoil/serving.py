@@ -7,6 +7,7 @@ is leaving, and callers on kept connections go elsewhere, before anything is clo
 import asyncio
 import math
 import signal
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -103,6 +104,7 @@ def config_of(
         loop=f"{__name__}:Loop",
         http=PipelineProtocol,
         ws="none",
+        lifespan="off",  # `_Server` opens the application itself
         log_config=None,
         access_log=False,
         server_header=False,
@@ -114,12 +116,24 @@ def config_of(
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn ends by raising the signal once more, so its exit code would be the signal's; ours is 0."""
+    """Uvicorn ends by raising the signal once more, so its exit code would be the signal's; ours is 0.
+
+    It also logs what keeps an application from opening, with a trace, and ends with a code of its own; ours raises it,
+    so an error that a user can act on ends an API as it ends any other command.
+    """
 
     def __init__(self, config: uvicorn.Config, *, on_drain: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_drain = on_drain
         self._leaves_at: float | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the application, serve it until it is to end, and close it."""
+        app = self.config.app
+        assert isinstance(app, PipelineApp), "nothing else is served"
+        with self.capture_signals():  # also while it opens
+            async with app.opened():
+                await super().serve(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

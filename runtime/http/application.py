@@ -1,6 +1,7 @@
 """An application whose every request passes the pipeline: FastAPI declares its routes and documents them."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import cached_property, partial
 from typing import Any, Final
 
@@ -72,6 +73,11 @@ class PipelineApp(FastAPI):
                 "middleware is not called: what every request needs is a step of the pipeline"
             )
         return self._pipelined(self, RouteTable(self.router.routes, app=self))
+
+    def opened(self) -> AbstractAsyncContextManager[object]:
+        """Around the application's life, which does not begin with a route past the pipeline."""
+        assert self.pipeline is not None
+        return self.router.lifespan_context(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the application's life, which does not begin with a route past the pipeline."""

@@ -1,7 +1,9 @@
 """Every role compares the database's migrations with its own before it begins."""
 
+import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from counterfoil import doctor, migrating
-from counterfoil.cli.answering import EXIT_NOT_MIGRATED
+from counterfoil.cli.answering import EXIT_FAILED, EXIT_NOT_MIGRATED
 from devservers import child
 from devservers.standalone import ROLES
 from runtime import database
@@ -68,6 +70,43 @@ def test_a_role_that_waited_for_its_database_refuses_one_that_lacks_what_it_need
 
     with pytest.raises(NotMigrated):
         migrating.wait_until_migrated(Settings(database_url=lacking), threading.Event())
+
+
+def test_a_command_api_whose_database_goes_away_while_it_starts_ends_with_a_message(database_url, tmp_path):
+    with reached_once(database_url) as address:
+        environment = running.environment(tmp_path, COUNTERFOIL_DATABASE_URL=address)
+        ended = forking.run(running.command("command-api"), env=environment, timeout=300)
+
+    assert EXIT_FAILED == ended.returncode
+    assert ended.stderr.startswith("counterfoil: Postgres cannot be reached or refuses: ")
+    assert "Traceback" not in ended.stderr
+
+
+@contextlib.contextmanager
+def reached_once(url):
+    """The address of a database that takes one connection, and refuses those after it."""
+    server = psycopg.conninfo.conninfo_to_dict(url)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = psycopg.conninfo.make_conninfo(url, host="127.0.0.1", port=listening.getsockname()[1])
+
+        def carry(source, sink):
+            while data := source.recv(65_536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+        def take_one():
+            client, _ = listening.accept()
+            listening.close()
+            with client, socket.create_connection((server["host"], int(server["port"]))) as upstream:
+                answers = threading.Thread(target=carry, args=(upstream, client))
+                answers.start()
+                carry(client, upstream)
+                answers.join()
+
+        taking = threading.Thread(target=take_one)
+        taking.start()
+        yield address
+        taking.join()
 
 
 def test_workers_and_commands_import_neither_routes_nor_what_only_apis_and_senders_call_with():
