@@ -1,11 +1,11 @@
 """How movements of stock change its level. Any movement may be the first of a code."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 from msgspec.structs import replace
 
-from domain.event import Event
 from domain.ids import LocationId
 from domain.inventory.events import (
     BackorderAllocated,
@@ -47,6 +47,9 @@ Movement = (
     | ReservationLost
 )
 """Pieces that come, go, or are promised to somebody."""
+
+End = StockReleased | ReservationLost | StockShipped
+"""Pieces that are not promised any more."""
 
 
 @stock_level.on(StockReceived)
@@ -117,19 +120,23 @@ def returned(level: StockLevel | None, event: StockReturned) -> StockLevel:
 
 
 @stock_reservations.on(StockReserved)
-def promised(_reservation: None, event: StockReserved) -> StockReservation:
-    """The order's whole demand, at once."""
-    return StockReservation(
-        sku=event.sku, order_id=event.order_id, quantity=event.quantity, reserved_at=event.reserved_at
-    )
+def promised(reservation: StockReservation | None, event: StockReserved) -> StockReservation:
+    """The order's whole demand, at once; once more, for what replaces a lost parcel that is not off the books."""
+    return _more(reservation, event, since=event.reserved_at)
 
 
 @stock_reservations.on(BackorderAllocated)
 def arrived(reservation: StockReservation | None, event: BackorderAllocated) -> StockReservation:
     """What the order waited for, next to what was reserved for it from its beginning, which lies where it lay."""
+    return _more(reservation, event, since=event.allocated_at)
+
+
+def _more(
+    reservation: StockReservation | None, event: StockReserved | BackorderAllocated, *, since: datetime
+) -> StockReservation:
     if reservation is None:
         return StockReservation(
-            sku=event.sku, order_id=event.order_id, quantity=event.quantity, reserved_at=event.allocated_at
+            sku=event.sku, order_id=event.order_id, quantity=event.quantity, reserved_at=since
         )
     return replace(reservation, quantity=reservation.quantity + event.quantity)
 
@@ -145,15 +152,19 @@ def promised_elsewhere(reservation: StockReservation | None, event: StockLocated
     if reservation is None:
         return None
     quantity = reservation.elsewhere.get(event.location_id, 0) + event.reserved
-    return replace(reservation, elsewhere={**reservation.elsewhere, event.location_id: quantity})
+    elsewhere = {**reservation.elsewhere, event.location_id: quantity}
+    return replace(reservation, elsewhere={each: left for each, left in elsewhere.items() if left})
 
 
-def over(_reservation: StockReservation, _event: Event) -> StockReservation | None:
-    """Nothing is reserved for the order any more: what ends a reservation ends all of it."""
-    return None
+def over(reservation: StockReservation | None, event: End) -> StockReservation | None:
+    """What is left is that of a lost parcel that was replaced before its pieces were off the books."""
+    if reservation is None or reservation.quantity <= event.quantity:
+        return None
+    return replace(reservation, quantity=reservation.quantity - event.quantity)
 
 
-for _end in (StockReleased, ReservationLost, StockShipped):
+_ENDS: Final[tuple[type[End], ...]] = (StockReleased, ReservationLost, StockShipped)
+for _end in _ENDS:
     stock_reservations.on(_end)(over)
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from counterfoil.testing.spec import folded
+from projections.inventory.views import stock_reservations
 from tests.examples import (
     LINES,
     ORDER,
@@ -78,6 +80,18 @@ async def test_the_pieces_of_a_lost_parcel_leave_the_stock_again_with_another_la
     assert [stock_reserved(), stock_shipped()] == shop.events(f"stock-{SKU}")[1:]
     refused = await shop.post(f"{LOSS}/settlement", {"remedy": "refund"})
     refused.then_refused(409, "settled-otherwise", order_id=ORDER, settled_by="replacement")
+
+
+async def test_pieces_that_are_sent_again_before_the_first_have_left_leave_those_reserved(given):
+    reserved = stock_received(), stock_reserved()
+    shop = await given(*SHIPPED, *reserved, label_requested(), label_bought(), parcel_lost())
+
+    settled = await shop.post(f"{LOSS}/settlement", {"remedy": "replacement"})
+
+    settled.then_accepted(stream=f"shipment-{ORDER}", version=5)
+    events = shop.events(f"stock-{SKU}")
+    assert [stock_reserved(), stock_shipped()] == events[2:]
+    assert folded(stock_reservations, *reserved) == folded(stock_reservations, *events)
 
 
 async def test_a_parcel_whose_label_was_bought_by_hand_is_lost_and_sent_again_without_a_carrier(given):

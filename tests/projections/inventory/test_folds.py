@@ -144,6 +144,16 @@ def test_pieces_that_come_in_leave_those_that_were_reserved_before_where_they_li
     assert (3, lie) == (row.quantity, row.elsewhere)
 
 
+def test_what_is_sent_again_before_the_first_parcel_has_left_leaves_what_is_reserved_for_that():
+    again = stock_reserved(quantity=3), stock_located(order_id=ORDER, on_hand=0, reserved=3)
+    left = stock_shipped(quantity=3), stock_located(order_id=ORDER, on_hand=-3, reserved=-3)
+    first = folded(stock_reservations, stock_reserved(quantity=3))
+
+    assert 6 == folded(stock_reservations, stock_reserved(quantity=3), *again)[SKU, ORDER].quantity
+    assert first == folded(stock_reservations, stock_reserved(quantity=3), *again, *left)
+    assert {} == folded(stock_reservations, stock_reserved(quantity=3), *again, *left, stock_shipped())
+
+
 def test_a_location_is_listed_as_it_was_set_last():
     (row,) = folded(stock_locations, location_set(), location_set(is_open=False)).values()
 
