@@ -14,9 +14,11 @@ from domain.inventory.locations import ALL, LOCATIONS, open_locations
 from domain.inventory.stock_item import STOCK
 from domain.inventory.stock_refusals import InsufficientStock
 from domain.ordering import purchase as purchasing
+from domain.ordering.order import ORDER
 from domain.ordering.purchase import PURCHASE, payment_of
-from domain.payments import ending
+from domain.payments import ending, store_credit
 from domain.payments.payment import PAYMENT
+from domain.payments.store_credit import STORE_CREDIT
 from domain.shipping import shipment as shipments
 from domain.shipping.events import Remedy
 from domain.shipping.shipment import SHIPMENT, Shipment
@@ -27,7 +29,8 @@ def settle(
 ) -> Decision:
     """Give the money back, or send the same pieces again, for which a label is requested under a key of its own.
 
-    Only the payment of an order that was placed with a method is given back here; any other is refunded by hand.
+    Only the payment of an order that was placed with a method is given back here, and store credit; any other is
+    refunded by hand.
 
     Raises:
         NotLost, SettledOtherwise: there is nothing (more) to settle.
@@ -37,7 +40,9 @@ def settle(
     if not settled or shipment is None:
         return Decision()
     taken = (
-        _refunded(order_id, view, now) if remedy == "refund" else _sent_again(shipment, order_id, view, now)
+        (*_refunded(order_id, view, now), *_credited(order_id, view, now))
+        if remedy == "refund"
+        else _sent_again(shipment, order_id, view, now)
     )
     return Decision((*events_of(SHIPMENT, order_id, settled), *taken))
 
@@ -54,6 +59,16 @@ def _refunded(order_id: OrderId, view: DecisionView, now: datetime) -> tuple[App
         *events_of(PURCHASE, order_id, purchasing.unwind(purchase, released=(), now=now)),
         *events_of(PAYMENT, payment_id, ending.let_go(payment, now=now)),
     )
+
+
+def _credited(order_id: OrderId, view: DecisionView, now: datetime) -> tuple[Appended, ...]:
+    """Give the store credit back that was to pay the order."""
+    order = view.known(ORDER, order_id)  # its customer never changes
+    if order is None or order.customer_id is None:
+        return ()
+    credit = view.current(STORE_CREDIT, order.customer_id)
+    back = store_credit.give_back(credit, order_id=order_id, now=now)
+    return events_of(STORE_CREDIT, order.customer_id, back)
 
 
 def _sent_again(

@@ -221,6 +221,17 @@ def credit_released(**changes: Any) -> events.CreditReleased:
     return replace(events.CreditReleased(**_CREDIT, hold_id=HOLD, order_id=ORDER, released_at=NOW), **changes)
 
 
+def credit_returned(**changes: Any) -> events.CreditReturned:
+    example = events.CreditReturned(
+        **_CREDIT,
+        hold_id=HOLD,
+        order_id=ORDER,
+        credit_id=CreditId(f"{ORDER}~{HOLD}~returned"),
+        returned_at=NOW,
+    )
+    return replace(example, **changes)
+
+
 def credit_expired(**changes: Any) -> events.CreditExpired:
     return replace(events.CreditExpired(**_CREDIT, credit_id=CREDIT, number=1, expired_at=EXPIRES), **changes)
 
@@ -263,4 +274,5 @@ OF_STORE_CREDIT: Final[tuple[Event, ...]] = (
     credit_released(),
     credit_expired(),
     credit_spent(),
+    credit_returned(),
 )

@@ -1,4 +1,4 @@
-"""Store credit that is held for an order is its customer's again once the order is cancelled or rejected."""
+"""Store credit that was to pay an order is its customer's again once the order is cancelled or rejected."""
 
 from datetime import datetime
 from typing import Final
@@ -21,9 +21,9 @@ def credit_of_customer(event: OrderCancelled) -> Streams:
 
 
 @CREDIT_HOLDS.when(OrderCancelled, reads=credit_of_customer)
-def release(event: OrderCancelled, view: DecisionView, now: datetime) -> Decision:
-    """Release all that is held for the order."""
-    return _released(event.order_id, event.customer_id, view, now)
+def give_back(event: OrderCancelled, view: DecisionView, now: datetime) -> Decision:
+    """Release all that is held for the order, and return what was spent."""
+    return _given_back(event.order_id, event.customer_id, view, now)
 
 
 def rejected_order(event: OrderRejected) -> Streams:
@@ -38,9 +38,9 @@ def credit_of_its_customer(event: OrderRejected, view: DecisionView) -> Streams:
 
 
 @CREDIT_HOLDS.when(OrderRejected, reads=rejected_order, then_reads=credit_of_its_customer)
-def release_of_rejected(event: OrderRejected, view: DecisionView, now: datetime) -> Decision:
-    """Release all that was held for the order before its stock was found to be short, or nobody had decided."""
-    return _released(event.order_id, _customer_of(event.order_id, view), view, now)
+def give_back_of_rejected(event: OrderRejected, view: DecisionView, now: datetime) -> Decision:
+    """The same, of what came before its stock was found to be short, or nobody had decided."""
+    return _given_back(event.order_id, _customer_of(event.order_id, view), view, now)
 
 
 def _customer_of(order_id: OrderId, view: DecisionView) -> CustomerId | None:
@@ -48,11 +48,11 @@ def _customer_of(order_id: OrderId, view: DecisionView) -> CustomerId | None:
     return None if order is None else order.customer_id
 
 
-def _released(
+def _given_back(
     order_id: OrderId, customer_id: CustomerId | None, view: DecisionView, now: datetime
 ) -> Decision:
     if customer_id is None:
         return Decision()
     credit = view.current(STORE_CREDIT, customer_id)
-    released = store_credit.release_for(credit, order_id=order_id, now=now)
-    return Decision(events_of(STORE_CREDIT, customer_id, released))
+    back = store_credit.give_back(credit, order_id=order_id, now=now)
+    return Decision(events_of(STORE_CREDIT, customer_id, back))

@@ -428,6 +428,19 @@ class CreditReleased(Event, frozen=True, kw_only=True):
     released_at: Moment
 
 
+@event_type("payments.credit_returned.v1", tags=_of_customer)
+class CreditReturned(Event, frozen=True, kw_only=True):
+    """What was spent on an order is its customer's again, as a credit of its own, which does not expire."""
+
+    customer_id: CustomerId
+    hold_id: CreditHoldId
+    order_id: OrderId
+    currency: Currency
+    amount: Minor
+    credit_id: CreditId
+    returned_at: Moment
+
+
 @event_type("payments.credit_expired.v1", tags=_of_customer)
 class CreditExpired(Event, frozen=True, kw_only=True):
     """What was left of a credit is not owed any more. `number` counts from 1: what is released later expires then."""

@@ -1,8 +1,11 @@
 """Store credit: what the shop owes a customer and takes as payment for orders, in any number of currencies.
 
 A credit is issued, held for an order in parts, and what is held is spent or released; what is left of it may expire.
-The balance is what was issued and neither spent nor expired, and never below zero: all of it is decided on one stream
-of the customer, so of two who hold at a time the second finds what the first has left.
+Where the shop keeps nothing of an order, what was spent is returned, as a credit that does not expire: the time of that
+of which it was may be over.
+
+The balance is what was issued or returned, and neither spent nor expired, and never below zero: all of it is decided on
+one stream of the customer, so of two who hold at a time the second finds what the first has left.
 
 A stream has one timer for all expiries. Each decision records the expiries that are due, and schedules the first of
 those that are not, unless that is scheduled already.
@@ -28,6 +31,7 @@ from domain.payments.events import (
     CreditHeld,
     CreditIssued,
     CreditReleased,
+    CreditReturned,
     CreditSpent,
     CreditUsed,
 )
@@ -40,7 +44,7 @@ from domain.payments.refusals import (
     InsufficientCredit,
 )
 
-HoldStatus = Literal["held", "spent", "released"]
+HoldStatus = Literal["held", "spent", "released", "returned"]
 HoldOutcome = Literal["spent", "released"]
 
 CLOCKS_DIFFER_BY: Final = timedelta(minutes=1)
@@ -108,6 +112,12 @@ def evolve(credit: StoreCredit | None, event: Event) -> StoreCredit:
             return _ended(credit, event.hold_id, "spent")
         case CreditReleased():
             return _ended(_moved(credit, credit.holds[event.hold_id].parts, 1), event.hold_id, "released")
+        case CreditReturned():
+            returned = Credit(
+                currency=event.currency, amount=event.amount, left=event.amount, expires_at=None
+            )
+            credit = replace(credit, credits={**credit.credits, event.credit_id: returned})
+            return _ended(credit, event.hold_id, "returned")
         case CreditExpired():
             expired = credit.credits[event.credit_id]
             rest = replace(expired, left=Minor(expired.left - event.amount), expiries=event.number)
@@ -120,7 +130,15 @@ def evolve(credit: StoreCredit | None, event: Event) -> StoreCredit:
 STORE_CREDIT: Final[Aggregate[StoreCredit]] = Aggregate(
     "store_credit",
     evolve,
-    (CreditIssued, CreditHeld, CreditSpent, CreditReleased, CreditExpired, CreditExpiryScheduled),
+    (
+        CreditIssued,
+        CreditHeld,
+        CreditSpent,
+        CreditReleased,
+        CreditReturned,
+        CreditExpired,
+        CreditExpiryScheduled,
+    ),
 )
 
 
@@ -254,23 +272,37 @@ def settle(
     return _with_expiries(credit, [settled], now=now)
 
 
-def release_for(credit: StoreCredit | None, *, order_id: OrderId, now: datetime) -> list[Event]:
-    """Release all that is held for an order; nothing where nothing is."""
+def give_back(credit: StoreCredit | None, *, order_id: OrderId, now: datetime) -> list[Event]:
+    """Have its customer keep what was to pay an order: release what is held, return what was spent; once."""
     events: list[Event] = []
     if credit is None:
         return events
-    held = [
-        hold_id
-        for hold_id, each in credit.holds.items()
-        if (each.order_id, each.status) == (order_id, "held")
-    ]
-    for hold_id in held:
-        released = settle(
-            credit, customer_id=credit.customer_id, hold_id=hold_id, outcome="released", now=now
-        )
-        credit = reduce(evolve, released, credit)
-        events += released
+    for hold_id, each in credit.holds.items():
+        if each.order_id != order_id:
+            continue
+        back: list[Event] = []
+        if each.status == "held":
+            back = settle(
+                credit, customer_id=credit.customer_id, hold_id=hold_id, outcome="released", now=now
+            )
+        elif each.status == "spent":
+            back = _return(credit, hold_id, each, now=now)
+        credit = reduce(evolve, back, credit)
+        events += back
     return events
+
+
+def _return(credit: StoreCredit, hold_id: CreditHoldId, spent: CreditHold, *, now: datetime) -> list[Event]:
+    returned = CreditReturned(
+        customer_id=credit.customer_id,
+        hold_id=hold_id,
+        order_id=spent.order_id,
+        currency=spent.currency,
+        amount=spent.amount,
+        credit_id=CreditId(composite(spent.order_id, hold_id, "returned")),  # no client can choose it
+        returned_at=in_utc(now),
+    )
+    return _with_expiries(credit, [returned], now=now)
 
 
 def expire(credit: StoreCredit, *, now: datetime) -> list[Event]:

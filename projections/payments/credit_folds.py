@@ -11,6 +11,7 @@ from domain.payments.events import (
     CreditHeld,
     CreditIssued,
     CreditReleased,
+    CreditReturned,
     CreditSpent,
     CreditUsed,
 )
@@ -67,6 +68,21 @@ def released(credit: StoreCreditDetails, event: CreditReleased) -> StoreCreditDe
     return _summed(_ended(_moved(credit, parts, 1), event, "released"))
 
 
+@store_credit_details.on(CreditReturned)
+def returned(credit: StoreCreditDetails, event: CreditReturned) -> StoreCreditDetails:
+    """The shop owes it again, whatever became of the credit of which it was."""
+    part = CreditPart(
+        credit_id=event.credit_id,
+        currency=event.currency,
+        amount=event.amount,
+        left=event.amount,
+        reason="refund",
+        payment_id=None,
+        expires_at=None,
+    )
+    return _summed(_ended(replace(credit, credits=(*credit.credits, part)), event, "returned"))
+
+
 @store_credit_details.on(CreditExpired)
 def expired(credit: StoreCreditDetails, event: CreditExpired) -> StoreCreditDetails:
     """What was left is not owed any more."""
@@ -80,7 +96,7 @@ def _moved(credit: StoreCreditDetails, parts: Iterable[CreditUsed], sign: int) -
 
 
 def _ended(
-    credit: StoreCreditDetails, event: CreditSpent | CreditReleased, status: HoldStatus
+    credit: StoreCreditDetails, event: CreditSpent | CreditReleased | CreditReturned, status: HoldStatus
 ) -> StoreCreditDetails:
     holds = (replace(each, status=status) if each.hold_id == event.hold_id else each for each in credit.holds)
     return replace(credit, holds=tuple(holds))

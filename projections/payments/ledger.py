@@ -12,6 +12,7 @@
 | chargeback lost | disputes | losses |
 | store credit issued, not for a refund | store_credit | goodwill |
 | store credit spent | buyer | store_credit |
+| store credit returned | store_credit | buyer |
 | store credit expired | breakage | store_credit |
 
 So the balance of `provider` is what the provider owes the shop, and store credit that the shop owes is negative. What
@@ -31,6 +32,7 @@ from domain.payments.events import (
     ChargebackWon,
     CreditExpired,
     CreditIssued,
+    CreditReturned,
     CreditSpent,
     ManualPaymentRecorded,
     ManualRefundRecorded,
@@ -41,7 +43,7 @@ from domain.payments.events import (
 from projections.payments.views import Account, Posting, payment_ledger
 from projections.view import Key
 
-_OF_CREDIT: Final = (CreditIssued, CreditSpent, CreditExpired)
+_OF_CREDIT: Final = (CreditIssued, CreditSpent, CreditReturned, CreditExpired)
 
 
 def _books(
@@ -162,6 +164,13 @@ _books(
     of=_always("buyer"),
     to=_always("store_credit"),
     at=lambda event: event.spent_at,
+)
+_books(
+    CreditReturned,
+    entry=lambda event: f"credit-returned:{event.hold_id}",
+    of=_always("store_credit"),
+    to=_always("buyer"),
+    at=lambda event: event.returned_at,
 )
 _books(
     CreditExpired,

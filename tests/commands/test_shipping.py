@@ -18,6 +18,13 @@ from tests.examples import (
     stock_reserved,
     stock_shipped,
 )
+from tests.payment_examples import (
+    CUSTOMER,
+    credit_held,
+    credit_issued,
+    credit_returned,
+    credit_spent,
+)
 from tests.purchase_examples import loss_settled, manual_label_recorded, parcel_lost
 
 pytestmark = pytest.mark.anyio
@@ -80,6 +87,28 @@ async def test_the_pieces_of_a_lost_parcel_leave_the_stock_again_with_another_la
     assert [stock_reserved(), stock_shipped()] == shop.events(f"stock-{SKU}")[1:]
     refused = await shop.post(f"{LOSS}/settlement", {"remedy": "refund"})
     refused.then_refused(409, "settled-otherwise", order_id=ORDER, settled_by="replacement")
+
+
+async def test_store_credit_that_paid_for_a_lost_parcel_is_its_customers_again(given):
+    spent = (credit_issued(expires_at=None), credit_held(), credit_spent())
+    shop = await given(*SHIPPED, *spent, label_requested(), label_bought(), parcel_lost())
+
+    settled = await shop.post(f"{LOSS}/settlement", {"remedy": "refund"})
+
+    settled.then_accepted(stream=f"shipment-{ORDER}", version=4)
+    assert [credit_returned()] == shop.events(f"store_credit-{CUSTOMER}")[3:]
+    await shop.post(f"{LOSS}/settlement", {"remedy": "refund"})
+    assert [credit_returned()] == shop.events(f"store_credit-{CUSTOMER}")[3:]
+
+
+async def test_a_lost_parcel_that_is_sent_again_is_paid_as_it_was(given):
+    spent = (credit_issued(expires_at=None), credit_held(), credit_spent())
+    lost = (label_requested(), label_bought(), parcel_lost())
+    shop = await given(*SHIPPED, stock_received(), *spent, *lost)
+
+    await shop.post(f"{LOSS}/settlement", {"remedy": "replacement"})
+
+    assert [] == shop.events(f"store_credit-{CUSTOMER}")[3:]
 
 
 async def test_pieces_that_are_sent_again_before_the_first_have_left_leave_those_reserved(given):

@@ -34,6 +34,7 @@ LOGGED = {
     "payments.payment_captured.v1": {"held": -1, "captured": 1},
     "payments.manual_payment_recorded.v1": {"by_hand": 1},
     "payments.credit_spent.v1": {"spent": 1},
+    "payments.credit_returned.v1": {"spent": -1},
 }
 """How an event does; a refund depends on where it goes."""
 
@@ -42,6 +43,7 @@ BOOKED = {
     ("refund", "provider"): {"refunded": -1},
     ("refund", "store_credit"): {"credited": -1},
     ("credit-spent", "store_credit"): {"spent": 1},
+    ("credit-returned", "store_credit"): {"spent": 1},
     ("manual", "till"): {"by_hand": 1},
 }
 """And how a posting does, by the kind of its entry and by its account."""
@@ -51,6 +53,7 @@ CREDIT = {
     "payments.credit_held.v1": (0, 1),
     "payments.credit_released.v1": (0, -1),
     "payments.credit_spent.v1": (-1, -1),
+    "payments.credit_returned.v1": (1, 0),
     "payments.credit_expired.v1": (-1, 0),
 }
 """How an event of store credit changes what is owed, and what of it is held."""

@@ -51,6 +51,7 @@ CREDIT = {
     paying.CreditExpired: {"owed": -1},
     paying.CreditHeld: {"held": 1},
     paying.CreditReleased: {"held": -1},
+    paying.CreditReturned: {"owed": 1},
 }
 
 _FOLDING = defaultdict(list)
@@ -311,8 +312,9 @@ class Books:
             yield f"nobody decides about {order_id}"
         credit = None if order.customer_id is None else self.shop.now(STORE_CREDIT, order.customer_id)
         held = {} if credit is None else credit.holds
-        if is_off and (order_id, "held") in {(each.order_id, each.status) for each in held.values()}:
-            yield f"{order_id} is {order.status}, and store credit is held for it"
+        kept = {each.status for each in held.values() if each.order_id == order_id}
+        if is_off and kept & {"held", "spent"}:
+            yield f"{order_id} is {order.status}, and store credit is kept for it"
         purchase = self.shop.now(PURCHASE, order_id)
         if purchase is None or payment is None:
             return

@@ -1,11 +1,19 @@
-"""What becomes of store credit that is held for an order that is cancelled or rejected."""
+"""What becomes of store credit that was to pay an order that is cancelled or rejected."""
 
 from commands.processes.credit_holds import CREDIT_HOLDS, credit_of_customer, rejected_order
 from counterfoil.testing.spec import given_streams
 from domain.ordering.order import ORDER
 from domain.payments.store_credit import STORE_CREDIT
 from tests.examples import cancelled, placed, rejected
-from tests.payment_examples import CUSTOMER, NOW, credit_held, credit_issued, credit_released, credit_spent
+from tests.payment_examples import (
+    CUSTOMER,
+    NOW,
+    credit_held,
+    credit_issued,
+    credit_released,
+    credit_returned,
+    credit_spent,
+)
 
 CANCELLED = cancelled(order_id=credit_held().order_id, customer_id=CUSTOMER)
 REJECTED = rejected(order_id=credit_held().order_id)
@@ -23,8 +31,19 @@ def test_store_credit_that_is_held_for_a_cancelled_order_is_released():
     assert [(STORE_CREDIT, CUSTOMER)] == credit_of_customer(CANCELLED)
 
 
-def test_nothing_is_released_where_it_was_spent_or_there_is_no_customer():
-    given_streams(*of_customer(*HELD, credit_spent())).when(CREDIT_HOLDS, CANCELLED, now=NOW).then()
+def test_store_credit_that_was_spent_on_an_order_that_is_off_is_returned():
+    spent = of_customer(*HELD, credit_spent())
+    order = (ORDER, REJECTED.order_id, placed(order_id=REJECTED.order_id, customer_id=CUSTOMER))
+
+    for trigger in (CANCELLED, REJECTED):
+        given_streams(order, *spent).when(CREDIT_HOLDS, trigger, now=NOW).then(
+            (STORE_CREDIT, CUSTOMER, credit_returned())
+        )
+
+
+def test_nothing_is_given_back_twice_or_where_there_is_no_customer():
+    of_it = of_customer(*HELD, credit_spent(), credit_returned())
+    given_streams(*of_it).when(CREDIT_HOLDS, CANCELLED, now=NOW).then()
     given_streams().when(CREDIT_HOLDS, CANCELLED, now=NOW).then()
     given_streams().when(CREDIT_HOLDS, cancelled(customer_id=None), now=NOW).then()
 
@@ -36,8 +55,5 @@ def test_store_credit_that_is_held_for_a_rejected_order_is_released():
     given_streams(of(CUSTOMER), *of_customer(*HELD)).when(CREDIT_HOLDS, REJECTED, now=NOW).then(
         (STORE_CREDIT, CUSTOMER, credit_released())
     )
-    given_streams(of(CUSTOMER), *of_customer(*HELD, credit_spent())).when(
-        CREDIT_HOLDS, REJECTED, now=NOW
-    ).then()
     given_streams(of(None), *of_customer(*HELD)).when(CREDIT_HOLDS, REJECTED, now=NOW).then()
     assert [(ORDER, REJECTED.order_id)] == rejected_order(REJECTED)

@@ -58,6 +58,7 @@ from tests.payment_examples import (
     credit_held,
     credit_issued,
     credit_released,
+    credit_returned,
     credit_spent,
     manual_payment_recorded,
 )
@@ -217,17 +218,51 @@ def test_a_hold_is_spent_or_released_once():
         settle(*ISSUED)
 
 
-def test_all_that_is_held_for_an_order_is_released_once():
+def test_all_that_is_held_for_an_order_is_released_and_what_was_spent_returned_once():
     another = credit_held(hold_id="another", order_id=OrderId("another"), amount=1, parts=())
     again = credit_held(hold_id="again", amount=1, parts=())
 
-    def released(*events):
-        return store_credit.release_for(after(*events), order_id=credit_held().order_id, now=NOW)
+    def back(*events, now=NOW):
+        return store_credit.give_back(after(*events), order_id=credit_held().order_id, now=now)
 
-    assert [HOLD, "again"] == [event.hold_id for event in released(*HELD, another, again)]
-    assert [] == released(*HELD, another, again, *released(*HELD, another, again))
-    assert [] == released(*HELD, credit_spent())
-    assert [] == released()
+    def once(*events):
+        decided = back(*events)
+        assert [] == back(*events, *decided)
+        return decided
+
+    assert [credit_released(), credit_released(hold_id="again", amount=1)] == once(*HELD, another, again)
+    assert [credit_returned(), credit_released(hold_id="again", amount=1)] == once(
+        *HELD, another, credit_spent(), again
+    )
+    assert [] == back()
+
+
+def test_what_is_released_of_several_holds_after_its_time_expires_once():
+    def half(hold_id, amount):
+        return credit_held(
+            hold_id=hold_id, amount=amount, parts=(CreditUsed(credit_id=CREDIT, amount=Minor(amount)),)
+        )
+
+    two = (*ISSUED, half("one", 1_000), half("two", TOTAL - 1_000))
+    back = store_credit.give_back(after(*two), order_id=credit_held().order_id, now=LATER)
+
+    assert [(1, 1_000), (2, TOTAL - 1_000)] == [
+        (event.number, event.amount) for event in back if isinstance(event, CreditExpired)
+    ]
+
+
+def test_what_was_spent_is_returned_for_good_whatever_became_of_the_credit_of_which_it_was():
+    spent = (*HELD, credit_spent())
+    returned = store_credit.give_back(after(*spent), order_id=credit_held().order_id, now=LATER)
+
+    assert [credit_returned(returned_at=LATER)] == returned
+    assert [] == expire(*spent, *returned, now=LATER)
+    again = hold(*spent, *returned, hold_id="again", now=LATER)
+    assert [(credit_returned().credit_id, TOTAL)] == [
+        (each.credit_id, each.amount) for each in again[0].parts
+    ]
+    with pytest.raises(CreditHoldSettled):
+        settle(*spent, *returned, outcome="released")
 
 
 def test_what_is_held_covers_the_order():
@@ -307,6 +342,11 @@ class Crediting(RuleBasedStateMachine):
     def settle(self, number, outcome):
         self.decide(store_credit.settle, hold_id=CreditHoldId(f"h-{number}"), outcome=outcome)
 
+    @precondition(lambda self: self.state is not None)
+    @rule()
+    def give_back(self):
+        self.record(store_credit.give_back(self.state, order_id=PAYABLE.order_id, now=self.now))
+
     @invariant()
     def nothing_is_made_or_lost(self):
         if self.state is None:
@@ -348,6 +388,17 @@ def test_what_a_customer_has_is_shown_with_its_parts():
     assert [(GBP, 100, 100)] == [(each.currency, each.balance, each.available) for each in row.balances]
     assert [(CREDIT, 0), (OTHER, 100)] == [(each.credit_id, each.left) for each in row.credits]
     assert [(HOLD, "spent")] == [(each.hold_id, each.status) for each in row.holds]
+
+
+def test_what_was_returned_is_shown_as_a_credit_of_its_own():
+    returned = credit_returned()
+    row = folded(STORE_CREDIT, *HELD, credit_spent(), returned)[CUSTOMER,]
+
+    assert [(GBP, TOTAL, TOTAL)] == [(each.currency, each.balance, each.available) for each in row.balances]
+    assert [(CREDIT, 0, EXPIRES), (returned.credit_id, TOTAL, None)] == [
+        (each.credit_id, each.left, each.expires_at) for each in row.credits
+    ]
+    assert [(HOLD, "returned")] == [(each.hold_id, each.status) for each in row.holds]
 
 
 def test_a_credit_of_a_refund_is_in_the_books_once():
