@@ -7,7 +7,7 @@ Conflict  IdentityTaken, LastLogin
 Unknown   ProviderNotLinked
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -155,12 +155,23 @@ def unlink(
     has_password = account.password_replaced or account.registered_at != external.first_at
     if len(of_provider) == len(identities) and not has_password:
         raise LastLogin(account_id=account_id, provider=provider)
+    return _unlinked(of_provider, account_id=account_id, now=now)
+
+
+def unlink_all(external: External | None, *, now: datetime) -> Sequence[Event]:
+    """Have no identity log in to an account that is closed: each may be linked, or make an account, again."""
+    return [] if external is None else _unlinked(external.identities, account_id=external.account_id, now=now)
+
+
+def _unlinked(
+    identities: Iterable[LinkedIdentity], *, account_id: AccountId, now: datetime
+) -> Sequence[Event]:
     return [
         ExternalIdentityUnlinked(
             account_id=account_id,
-            provider=provider,
+            provider=each.provider,
             identity_digest=each.digest,
             unlinked_at=in_utc(now),
         )
-        for each in of_provider
+        for each in identities
     ]

@@ -4,11 +4,14 @@ import asyncio
 import re
 
 import pytest
+from pydantic import SecretStr
 
 from commands.identity.provider_routes import COOKIE
 from commands.identity.sessions import Sessions
 from commands.identity.vault import Vault
 from counterfoil.testing.http import new_key
+from domain.event import type_name
+from tests.customers import erasing
 from tests.identity import provider as providers
 from tests.identity.conftest import opened
 from tests.identity.shop import EMAIL, REFUSED_WITHIN_S, bearer
@@ -165,3 +168,49 @@ async def test_sessions_that_a_process_did_not_come_to_end_are_ended_by_the_next
 
     assert "true" == again.headers["idempotent-replayed"]
     assert 400 == (await shop.refresh(thief["refresh_token"])).status_code
+
+
+@pytest.fixture
+async def shop_with_keys(owned, keys_database_url, running_provider):
+    running_provider.errs = ""
+    running_provider.claims = {"email": ADA, "email_verified": True}
+    settings = owned.model_copy(update={"keys_database_url": SecretStr(keys_database_url)})
+    async with opened(with_provider(settings, running_provider.issuer)) as shop:
+        yield shop
+
+
+async def erased(shop):
+    """The account that a login at the provider made, after the erasure of its customer."""
+    ada = (await log_in(shop)).json()
+    account_id, token = ada["account_id"], ada["access_token"]
+    made = await shop.post("/v1/customers", erasing.ADA, token)
+    assert 201 == made.status_code, made.text
+    assert 201 == (await shop.post(f"/v1/customers/{account_id}/erasure", {}, token)).status_code
+    await asyncio.to_thread(erasing.send, shop.settings)
+    assert (400, "login-refused") == code(await log_in(shop)), "it is not closed yet"
+    await asyncio.to_thread(erasing.close, shop.settings)
+    return account_id
+
+
+async def test_who_was_erased_registers_anew_by_the_same_provider(shop_with_keys):
+    account_id = await erased(shop_with_keys)
+
+    again = await log_in(shop_with_keys)
+
+    assert 200 == again.status_code, again.text
+    assert account_id != again.json()["account_id"]
+    assert ["external_identity_linked", "external_identity_unlinked"] == [
+        type_name(each).split(".")[1] for each in shop_with_keys.events(f"external-{account_id}")
+    ]
+    await asyncio.to_thread(erasing.close, shop_with_keys.settings)
+    assert again.json()["account_id"] == (await log_in(shop_with_keys)).json()["account_id"]
+
+
+async def test_a_provider_of_who_was_erased_may_be_linked_to_another_account(shop_with_keys):
+    await erased(shop_with_keys)
+    owner = await shop_with_keys.session()
+
+    assert (200, owner["account_id"]) == (
+        (linked := await link(shop_with_keys, owner)).status_code,
+        linked.json()["account_id"],
+    )

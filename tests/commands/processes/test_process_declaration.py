@@ -28,7 +28,7 @@ def test_processes_that_write_the_same_streams_share_a_lease():
         ("processes:order-payment-purchase-redemption-stock", ["fulfilment", "restock", "purchases"]),
         ("processes:cart", ["carts-left"]),
         ("processes:store_credit", ["credit-expiry", "credit-holds"]),
-        ("processes:account", ["account-closing"]),
+        ("processes:account-external", ["account-closing"]),
     ] == grouped(*SHOP)
 
 
@@ -37,7 +37,7 @@ def test_processes_that_share_no_stream_have_leases_of_their_own():
         ("processes:order-payment-purchase-redemption-stock", ["fulfilment", "restock", "purchases"]),
         ("processes:cart", ["carts-left"]),
         ("processes:store_credit", ["credit-expiry", "credit-holds"]),
-        ("processes:account", ["account-closing"]),
+        ("processes:account-external", ["account-closing"]),
         ("processes:packing", ["packing"]),
     ] == grouped(*SHOP, PACKING)
 

@@ -448,7 +448,7 @@ def test_processes_that_share_no_stream_work_while_others_only_stand_by(database
             return sorted(work.health.lines()), counted(database_url).get("test_packing.awaited.v1")
 
         lines = [
-            *("processes:account active", "processes:cart active"),
+            *("processes:account-external active", "processes:cart active"),
             *("processes:order-payment-purchase-redemption-stock standby", "processes:packing active"),
             "processes:store_credit active",
         ]
