@@ -153,7 +153,8 @@ def unlink(
         raise ProviderNotLinked(account_id=account_id, provider=provider)
     # The password of an account that a provider's login made is chance: nobody has it until it is replaced.
     has_password = account.password_replaced or account.registered_at != external.first_at
-    if len(of_provider) == len(identities) and not has_password:
+    # Nobody logs in to an account that is closed, and an identity that is kept to it could register no other.
+    if len(of_provider) == len(identities) and not (has_password or account.closed):
         raise LastLogin(account_id=account_id, provider=provider)
     return _unlinked(of_provider, account_id=account_id, now=now)
 

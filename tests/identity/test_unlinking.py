@@ -11,6 +11,7 @@ from commands.identity.sessions import Sessions
 from commands.identity.vault import Vault
 from counterfoil.testing.http import new_key
 from domain.event import type_name
+from domain.identity import external as externals
 from tests.customers import erasing
 from tests.identity import provider as providers
 from tests.identity.conftest import opened
@@ -214,3 +215,15 @@ async def test_a_provider_of_who_was_erased_may_be_linked_to_another_account(sho
         (linked := await link(shop_with_keys, owner)).status_code,
         linked.json()["account_id"],
     )
+
+
+async def test_an_owner_unlinks_what_an_earlier_release_left_linked_to_a_closed_account(
+    shop_with_keys, monkeypatch
+):
+    with monkeypatch.context() as earlier:
+        earlier.setattr(externals, "unlink_all", lambda *_given, **_named: [])
+        account_id = await erased(shop_with_keys)
+    owner = await shop_with_keys.session()
+
+    assert 201 == (await unlink(shop_with_keys, account_id, owner)).status_code
+    assert account_id != (await log_in(shop_with_keys)).json()["account_id"]
