@@ -46,6 +46,7 @@ from read_api.lists.declaring import (
     ListOf,
     Sort,
     by_day,
+    by_member,
     by_number,
     by_value,
 )
@@ -125,6 +126,7 @@ __all__ = [
     "Unknown",
     "View",
     "by_day",
+    "by_member",
     "by_number",
     "by_value",
     "command",

@@ -44,6 +44,8 @@ class Comparison(enum.Enum):
     EQUAL = "="
     AT_LEAST = ">="
     AT_MOST = "<="
+    HAS = "?"
+    """The column is a list of texts, and the text that is given is one of them."""
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -198,6 +200,20 @@ def by_value(
     )
 
 
+def by_member(
+    name: str, column: str, *, description: str, example: str, pattern: str = parameters.TEXT_PATTERN
+) -> Filter:
+    """Rows whose column, a list of texts, has the one that is given; its index is `using gin ((column::jsonb))`."""
+    return Filter(
+        name=name,
+        column=column,
+        comparison=Comparison.HAS,
+        description=description,
+        example=example,
+        pattern=pattern,
+    )
+
+
 def by_day(
     column: str, *, said: str, first: str = "2026-01-01", last: str = "2026-01-31"
 ) -> tuple[Filter, ...]:
@@ -264,7 +280,8 @@ def _check(listed: ListOf) -> None:
     if listed.owner is not None:
         _require_plain(listed, listed.owner)
     for each in listed.filters:
-        _require_plain(listed, each.column)
+        if each.comparison is not Comparison.HAS:
+            _require_plain(listed, each.column)
         _reader(each, listed.view)
     for sort in listed.sorts:
         _check_sort(listed, sort, names)
@@ -294,7 +311,8 @@ def _require_plain(listed: ListOf, name: str) -> Column:
 
 
 def _reader(given: Filter, view: View[Any]) -> Reader:
-    match _kind(view, given.column):
+    kind = _kind(view, given.column)
+    match _member(kind) if given.comparison is Comparison.HAS else kind:
         case inspect.LiteralType(values=values):
             return Reader({"type": "string", "enum": list(values)}, _one_of(values))
         case inspect.StrType():
@@ -315,10 +333,20 @@ def _reader(given: Filter, view: View[Any]) -> Reader:
     raise DeclarationError(f"view {view.name}: no parameter can be compared with {given.column!r}")
 
 
+def _member(kind: inspect.Type) -> inspect.Type | None:
+    """The type of the texts in a list; None where it is a list of anything else, or no list."""
+    item = _plain(kind.item_type) if isinstance(kind, inspect.VarTupleType) else None
+    return item if isinstance(item, inspect.StrType | inspect.LiteralType) else None
+
+
 def _kind(view: View[Any], column: str) -> inspect.Type:
     described = inspect.type_info(view.row)
     assert isinstance(described, inspect.StructType)
-    kind = next(field.type for field in described.fields if field.name == column)
+    return _plain(next(field.type for field in described.fields if field.name == column))
+
+
+def _plain(kind: inspect.Type) -> inspect.Type:
+    """The type without what is said of it, and without its None."""
     while isinstance(kind, inspect.Metadata | inspect.UnionType):
         if isinstance(kind, inspect.Metadata):
             kind = kind.type

@@ -5,7 +5,7 @@ from typing import Final
 
 from psycopg import sql
 
-from read_api.lists.declaring import Filter, Sort
+from read_api.lists.declaring import Comparison, Filter, Sort
 from read_api.reading.tables import Table
 
 AFTER: Final = "after_"
@@ -95,10 +95,15 @@ def _parts(table: Table, narrowed: Iterable[sql.Composable]) -> dict[str, sql.Co
 
 def _test(given: Filter) -> sql.Composed:
     column, value = sql.Identifier("t", given.column), sql.Placeholder(given.name)
-    return sql.SQL(" and {} ").format(column) + _SIGNS[given.comparison.value] + sql.SQL(" {}").format(value)
+    return _TESTS[given.comparison].format(column, value)
 
 
-_SIGNS: Final = {"=": sql.SQL("="), ">=": sql.SQL(">="), "<=": sql.SQL("<=")}
+_TESTS: Final = {
+    Comparison.EQUAL: sql.SQL(" and {} = {}"),
+    Comparison.AT_LEAST: sql.SQL(" and {} >= {}"),
+    Comparison.AT_MOST: sql.SQL(" and {} <= {}"),
+    Comparison.HAS: sql.SQL(" and {}::jsonb ? {}"),
+}
 
 
 def _behind(sort: Sort, *, falling: bool) -> sql.Composed:

@@ -38,6 +38,7 @@ _CHARGES: Final = "payments:pay payments:read payments:capture payments:refund p
 _SELLS: Final = (
     "catalogue:read catalogue:write inventory:read pricing:read pricing:write pricing:quote promotions:read"
 )
+_SELF: Final = "own-accounts:read"
 _FILLS: Final = "own-carts:read own-carts:write"
 _STORES: Final = "catalogue:read inventory:read inventory:receive inventory:adjust"
 _SHIPS: Final = "orders:read orders:ship shipments:read shipments:label shipments:lose"
@@ -50,23 +51,22 @@ _SUPPORTS: Final = (
 PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
     {
         "guest": _may(_SHOPS, _BUYS, _PAYS, _FILLS),
-        "customer": _may(_SHOPS, _BUYS, _PAYS, _FILLS, "own-customers:erase"),
-        "support": _may(
-            _SHOPS, _SUPPORTS, _KNOWS, "payments:pay payments:read", "accounts:read effects:read"
-        ),
-        "merchandiser": _may(_SELLS, "sales:read effects:read"),
-        "warehouse": _may(_STORES, _SHIPS, "customers:read effects:read"),
+        "customer": _may(_SHOPS, _BUYS, _PAYS, _FILLS, _SELF, "own-customers:erase"),
+        "support": _may(_SHOPS, _SUPPORTS, _KNOWS, "payments:pay payments:read", _SELF, "effects:read"),
+        "merchandiser": _may(_SELLS, _SELF, "sales:read effects:read"),
+        "warehouse": _may(_STORES, _SHIPS, _SELF, "customers:read effects:read"),
         "finance": _may(
             "catalogue:read orders:read customers:read sales:read credit-notes:issue effects:read",
             "pricing:read pricing:quote promotions:read tax:write",
             _CHARGES,
+            _SELF,
         ),
         "auditor": _may(
             "catalogue:read inventory:read carts:read orders:read shipments:read customers:read sales:read",
             "accounts:read pricing:read promotions:read",
             "payments:read ledger:read mails:read audit:read effects:read operation:read status:read",
         ),
-        "operator": _may("operate operation:read status:read mails:read audit:read effects:read"),
+        "operator": _may(_SELF, "operate operation:read status:read mails:read audit:read effects:read"),
         "owner": _may(
             *(
                 _SHOPS,

@@ -69,6 +69,7 @@ def test_nobody_is_behind_afterwards(imported):
         (name, 0, 0)
         for name in (
             "account_activity",
+            "account_details",
             "cart_addresses",
             "cart_details",
             "cart_summary",

@@ -10,9 +10,6 @@ from runtime.http.access import FAIL_CLOSED, PERMISSIONS, REVEAL, permissions_of
 from runtime.http.principal import ANONYMOUS, NOBODY, Known, Owned, Principal, Public, confined_to, may_use
 from runtime.settings import Settings
 
-BEFORE_THEIR_ROUTES = {"accounts:read"}
-"""Permissions of the table whose routes are still to come."""
-
 OF_NO_ROUTE = {REVEAL}
 """Permissions that decide what is shown, not which route may be used."""
 
@@ -49,7 +46,7 @@ def test_who_may_use_own_objects_is_confined_to_them_unless_they_may_use_all():
 def test_no_role_has_a_permission_that_no_route_requires():
     granted = {permission for permissions in PERMISSIONS.values() for permission in permissions}
 
-    assert BEFORE_THEIR_ROUTES | OF_NO_ROUTE == granted - set(required())
+    assert OF_NO_ROUTE == granted - set(required())
     assert granted >= FAIL_CLOSED
 
 

@@ -21,14 +21,17 @@ from projections.columns import Column
 from projections.storing import BuildId
 from projections.view import View
 from read_api.lists import statements
-from read_api.lists.declaring import Comparison, Filter, ListOf, Sort
-from read_api.ordering import ORDERS
+from read_api.lists.declaring import Comparison, Filter, ListOf, Sort, by_member
+from read_api.ordering import HISTORIES, ORDERS
 from read_api.reading import rows, tables
 from runtime import database
 from tests.architecture.test_plans import plan
 
 ROWS: Final = 20_000
 LISTS: Final = [each for queries in CONTEXTS.queries.values() for each in queries.lists]
+
+HOLDS: Final = by_member("hold", "holds", description="", example="stock")
+HELD: Final = replace(HISTORIES.sorts[0], filters=("hold",))
 
 MODULI: Final = (5, 7, 11, 13)
 """How many values the text columns of a table have, in turn; so that all combinations of values occur."""
@@ -41,13 +44,18 @@ BETWEEN: Final = {
     "date": date(2021, 1, 1),
     "timestamptz": datetime(2020, 1, 8, tzinfo=UTC),
 }
-GIVEN: Final = {Comparison.EQUAL: BETWEEN, Comparison.AT_LEAST: LOW, Comparison.AT_MOST: HIGH}
+GIVEN: Final = {
+    Comparison.EQUAL: BETWEEN,
+    Comparison.AT_LEAST: LOW,
+    Comparison.AT_MOST: HIGH,
+    Comparison.HAS: {"json": "value 3"},
+}
 FILLED: Final = {
     "bigint": "n",
     "boolean": "n % 3 = 0",
     "date": "'2020-01-01'::date + n / 20",
     "timestamptz": "'2020-01-01'::timestamptz + n * interval '1 minute'",
-    "json": "'[]'::json",
+    "json": "json_build_array('value ' || n % 5)",
 }
 
 
@@ -148,15 +156,32 @@ def plan_of(
 
 def faults(connection: psycopg.Connection, asked: Combination, table: tables.Table) -> Iterator[str]:
     """What keeps a page from being read from one index in order, or from the few rows that one value has."""
-    few = {each.column for each in asked.filters if each.few}
+    few, members = {each.column for each in asked.filters if each.few}, members_of(asked)
     found = [node for _, node in plan_of(connection, page(asked, table), values(asked))]
     kinds = {node["Node Type"] for node in found}
-    if "Seq Scan" in kinds or ("Sort" in kinds and not few):
+    if "Seq Scan" in kinds or ("Sort" in kinds and not (few or members)):
         yield f"{asked}: {kinds}"
+    if missing := sorted(members - members_indexed(connection, table)):
+        yield f"{asked}: no index of the members of {missing}"
     equal = few or {each.column for each in asked.filters if each.comparison is Comparison.EQUAL}
     wanted = [(columns[: len(equal)], columns[len(equal) :]) for columns in indexes(connection, table)]
     if not any(set(first) == equal and rest == rest_of(asked.sort, equal) for first, rest in wanted):
         yield f"{asked}: no index of {sorted(equal)} in this order"
+
+
+def members_of(asked: Combination) -> set[str]:
+    """The columns among whose members one is sought. Postgres knows how many rows have it, and chooses by that."""
+    return {each.column for each in asked.filters if each.comparison is Comparison.HAS}
+
+
+def members_indexed(connection: psycopg.Connection, table: tables.Table) -> set[str]:
+    """The columns that have an index of their members."""
+    found = connection.execute(
+        "select substring(pg_get_indexdef(indexrelid) from 'USING gin \\(\\(\\((\\w+)\\)::jsonb\\)\\)')"
+        " from pg_index where indrelid = %s::regclass",
+        [table.name],
+    )
+    return {column for (column,) in found if column is not None}
 
 
 def rest_of(sort: Sort, equal: set[str]) -> tuple[str, ...]:
@@ -185,14 +210,17 @@ def test_a_page_reads_one_index_in_order_whatever_is_asked(listed: ListOf, fille
 
 
 @pytest.mark.parametrize(
-    ("planted", "reason"),
+    ("listed", "planted", "reason"),
     [
-        ({"sorts": (replace(ORDERS.sorts[0], columns=("total", "order_id")),)}, "Sort"),
-        ({"filters": tuple(replace(each, few=False) for each in ORDERS.filters)}, "no index"),
+        (ORDERS, {"sorts": (replace(ORDERS.sorts[0], columns=("total", "order_id")),)}, "Sort"),
+        (ORDERS, {"filters": tuple(replace(each, few=False) for each in ORDERS.filters)}, "no index of"),
+        (HISTORIES, {"filters": (HOLDS,), "sorts": (HELD,)}, "no index of the members of"),
     ],
 )
-def test_what_no_index_holds_is_noticed(planted: Any, reason: str, filled: psycopg.Connection):
-    listed = replace(ORDERS, **planted)
+def test_what_no_index_holds_is_noticed(
+    listed: ListOf, planted: Any, reason: str, filled: psycopg.Connection
+):
+    listed = replace(listed, **planted)
     table = described(filled, listed.view)
 
     found = [fault for asked in combinations(listed) for fault in faults(filled, asked, table)]
@@ -214,7 +242,8 @@ def test_a_page_with_rows_folded_back_reads_its_index_in_order_too(
         found = plan_of(filled, statement, given)
 
         parents = {parent for parent, node in found if node.get("Relation Name") == table.build.table}
-        assert parents == {"Limit"} or any(each.few for each in asked.filters), f"{asked}: {parents}"
+        sought = members_of(asked) or any(each.few for each in asked.filters)
+        assert parents == {"Limit"} or sought, f"{asked}: {parents}"
         assert "Seq Scan" not in {node["Node Type"] for _, node in found}, str(asked)
 
 

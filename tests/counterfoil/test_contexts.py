@@ -52,6 +52,7 @@ def test_an_aggregate_that_is_shown_by_id_has_the_address_of_its_resource():
         "product": "/v1/products/",
         "shipment": "/v1/shipments/",
         "mail": "/v1/mails/",
+        "account": "/v1/accounts/",
         "payment": "/v1/payments/",
         "store_credit": "/v1/store-credits/",
         "customer": "/v1/customers/",

@@ -39,9 +39,8 @@ def get(path: str) -> Ask:
 
 
 async def cancel(shop: Any, order_id: str, token: str) -> httpx.Response:
-    answer: httpx.Response = await shop.post(
-        f"/v1/orders/{order_id}/cancellation", {"reason": "customer"}, token
-    )
+    path = f"/v1/orders/{order_id}/cancellation"
+    answer: httpx.Response = await shop.post(path, {"reason": "customer"}, token)
     return answer
 
 
@@ -109,6 +108,7 @@ ELSEWHERE = {
     **dict.fromkeys(routes("POST GET HEAD", "customers"), "test_customers_register_themselves"),
     **dict.fromkeys(OF_THEMSELVES, "test_a_customer_is_shown_and_changed_by_themselves_alone"),
     **dict.fromkeys(routes("GET HEAD", "orders/{order_id}/contact"), "tests/customers/test_contact.py"),
+    **dict.fromkeys(routes("GET HEAD", "accounts/{account_id}"), "tests/identity/test_accounts_shown.py"),
     **dict.fromkeys(OF_CARTS, "test_a_cart_is_shown_to_and_changed_by_its_buyer_alone"),
     **dict.fromkeys(OF_PAYMENTS, "test_a_payment_is_made_by_and_shown_to_its_buyer_alone"),
     ("POST", "/v1/orders"): "test_a_customer_orders_for_themselves_now_and_at_list_prices",

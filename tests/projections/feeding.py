@@ -16,7 +16,8 @@ from domain.catalogue.channel import CHANNEL
 from domain.catalogue.listing import LISTING
 from domain.customers.customer import CUSTOMER
 from domain.event import Event, partition_key_of
-from domain.identity.account import ACCOUNT
+from domain.identity.account import ACCOUNT, GRANTS
+from domain.identity.external import EXTERNAL
 from domain.ids import AccountId, CartId, CustomerId, KeyedHash, OrderId, PaymentId, Sku
 from domain.inventory.locations import ALL, LOCATIONS
 from domain.inventory.stock_item import STOCK
@@ -77,9 +78,11 @@ from tests.commands import mail_requests
 from tests.customer_examples import address_added, customer_registered, sealed
 from tests.examples import (
     account_registered,
+    external_identity_linked,
     label_bought,
     label_requested,
     placed,
+    role_granted,
     stock_received,
     stock_reserved,
 )
@@ -152,14 +155,13 @@ def history(seed: int, *, steps: int = 150) -> list[tuple[str, Event]]:
 
 
 def _accounts() -> Iterator[tuple[str, Event]]:
-    """Two accounts, of which one was closed."""
+    """Two accounts with a role and a provider, of which one was closed."""
     for number in range(2):
         account_id = AccountId(f"a-{number}")
         digest = KeyedHash(f"{number:032x}")
-        yield (
-            ACCOUNT.stream(account_id),
-            account_registered(account_id=account_id, email_digest=digest),
-        )
+        yield ACCOUNT.stream(account_id), account_registered(account_id=account_id, email_digest=digest)
+        yield GRANTS.stream(account_id), role_granted(account_id=account_id)
+        yield EXTERNAL.stream(account_id), external_identity_linked(account_id=account_id)
     yield ACCOUNT.stream(account_id), account_closed(account_id=account_id, email_digest=digest)
 
 

@@ -216,6 +216,8 @@ DOCUMENTED = {
     "/v1/customers/{customer_id}/export",
     "/v1/customers/{customer_id}/totals",
     "/v1/shipments/{order_id}",
+    "/v1/accounts",
+    "/v1/accounts/{account_id}",
     "/v1/mails",
     "/v1/mails/{mail_id}",
     "/v1/payments",

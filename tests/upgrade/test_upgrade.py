@@ -31,7 +31,7 @@ from event_store.log import codec, reading
 from projections import rebuild
 from projections.catalogue.folds import VIEWS as CATALOGUE_VIEWS
 from projections.catalogue.views import product_page
-from projections.identity.views import account_activity
+from projections.identity.views import account_activity, account_details
 from projections.inventory.views import (
     located_stock,
     stock_backorders,
@@ -60,6 +60,7 @@ ADDED = {
         each.name
         for each in (
             account_activity,
+            account_details,
             order_activity,
             order_contact,
             order_history,
