@@ -180,12 +180,7 @@ class Administration(Struct, frozen=True):
         kept = await of.vault.address_of(account_id)
         email = "" if kept is None else await of.addresses.shown(kept)
         require_strong(new, own=(email, account_id))
-        found = await of.by_id(account_id)
-        old = "nobody" if found is None else found.account.credential_id
-        attempt = await self.sessions.attempts.begin(account=account_id, address=account_id)
-        if not await of.passwords.verify(await of.vault.hash_of(old), current):
-            raise ProblemError("bad-credentials", "The current password is wrong.")
-        await self.sessions.attempts.succeeded(attempt)
+        old = await self.sessions.require_password(account_id, current)
         hashed = await of.passwords.hash(new)
         with of.recorder.caller(call) as caller:
             credential_id = CredentialId(uuid7(caller.now))

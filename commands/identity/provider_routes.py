@@ -19,10 +19,12 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from commands.calls import uuid7
+from commands.identity.account_routes import Password
 from commands.identity.external import Externals
 from commands.identity.providers import Challenge, Provider, ProviderError, ProviderUnreachable
-from commands.identity.routing import Serving, json_answer, serving_of
+from commands.identity.routing import Serving, json_answer, read_secret, serving_of
 from commands.identity.session_routes import shown
+from commands.payloads import Payload
 from domain.ids import ID_PATTERN, SessionId
 from runtime.decoders import json_decoder
 from runtime.http import api_version
@@ -78,6 +80,12 @@ class Start:
         return Response(status_code=303, headers={"location": url, "set-cookie": cookie, **_NOT_STORED})
 
 
+class LinkIdentity(Payload):
+    """The password of the account: who has stolen a session does not add a login that outlasts it."""
+
+    password: Password
+
+
 class Link:
     """Sends the browser of somebody who is logged in to a provider, to log in by it from then on."""
 
@@ -88,7 +96,10 @@ class Link:
         raise AssertionError("the pipeline calls `answer`")
 
     async def answer(self, exchange: Exchange) -> Response:
-        """Say where the browser is to go, with a cookie."""
+        """Say where the browser is to go, with a cookie, to who knows the password."""
+        body, sessions = await read_secret(LinkIdentity, exchange), serving_of(exchange).sessions
+        assert sessions is not None, "checked before"
+        await sessions.require_password(exchange.principal.id, body.password)
         url, cookie = await _begun(exchange, links=exchange.principal.credential)
         response = json_answer({"authorization_url": url})
         response.headers.update({"set-cookie": cookie, **_NOT_STORED})

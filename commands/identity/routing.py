@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -37,6 +37,8 @@ OF_COMMANDS: Final = tuple(
 WITH_KEY: Final = {
     "parameters": contract.refer("parameters", *[n for n in REQUEST_HEADERS if n == "Idempotency-Key"])
 }
+
+P = TypeVar("P", bound=Payload)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -95,10 +97,7 @@ class SecretRoute(ExchangeRoute):
         asked = self.asked(exchange)
         given: dict[str, Any] = dict(exchange.parameters)
         if self.payload is not None:
-            headers = read_headers(exchange.headers)
-            body = await read_body(exchange, declared=headers.length, limit=BODY_BYTES_MAX)
-            require_json(headers)
-            given["body"] = payloads.read(self.payload, body)
+            given["body"] = await read_secret(self.payload, exchange)
         response: Response = await self.endpoint(**given, asked=asked)
         return response
 
@@ -160,6 +159,18 @@ class KeyedRoute(SecretRoute):
         )
         response: Response = await self.endpoint(body=payload, call=call, asked=asked, **exchange.parameters)
         return response
+
+
+async def read_secret(payload: type[P], exchange: Exchange) -> P:
+    """The body of a request that has a secret in it.
+
+    Raises:
+        ProblemError: it is no JSON, or another.
+    """
+    headers = read_headers(exchange.headers)
+    body = await read_body(exchange, declared=headers.length, limit=BODY_BYTES_MAX)
+    require_json(headers)
+    return payloads.read(payload, body)
 
 
 def serving_of(exchange: Exchange) -> Serving:

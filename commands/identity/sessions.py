@@ -160,6 +160,21 @@ class Sessions(Struct, frozen=True):
         session_id = SessionId(uuid7(recorder.clock()))
         return await self.open(found, session_id, client_id=client_id, correlation_id=correlation_id)
 
+    async def require_password(self, account_id: str, password: str) -> str:
+        """Have a caller who is logged in prove it once more, since a session may be stolen; the credential.
+
+        Raises:
+            ProblemError: `too-many-attempts` before any work; `bad-credentials`: the password is another.
+        """
+        of = self.accounts
+        found = await of.by_id(account_id)
+        credential_id = "nobody" if found is None else found.account.credential_id
+        attempt = await self.attempts.begin(account=account_id, address=account_id)
+        if not await of.passwords.verify(await of.vault.hash_of(credential_id), password):
+            raise ProblemError("bad-credentials", "The current password is wrong.")
+        await self.attempts.succeeded(attempt)
+        return credential_id
+
     async def open(
         self,
         found: AccountWithRoles,

@@ -302,13 +302,19 @@ async def test_O2_an_identity_stays_with_its_account_whatever_address_it_has(sho
     assert first["account_id"] == (await log_in(shop)).json()["account_id"]
 
 
+async def begin_link(shop, tokens, *, password=PASSWORD):
+    """Where the browser is sent that links an identity to the account of a session."""
+    headers = bearer(tokens["access_token"])
+    return await shop.commands.post("/v1/oidc/oidc/link", json={"password": password}, headers=headers)
+
+
 async def test_who_is_logged_in_links_a_provider_and_logs_in_by_it(with_accounts, provider):
     settings = with_provider(with_accounts, provider.issuer)
     await asyncio.to_thread(accounts.create_owner, settings, email=EMAIL, password="correct horse battery")
     provider.claims = {}
     async with opened(settings) as shop:
         tokens = await shop.session()
-        asked = await shop.commands.post("/v1/oidc/oidc/link", headers=bearer(tokens["access_token"]))
+        asked = await begin_link(shop, tokens)
         assert 401 == (await shop.commands.post("/v1/oidc/oidc/link")).status_code
         (kept,) = re.findall(rf"{COOKIE}=([^;]+)", asked.headers["set-cookie"])
         given = await at_provider(asked.json()["authorization_url"])
@@ -346,7 +352,7 @@ async def test_no_provider_is_linked_by_a_session_that_ended_meanwhile(
 ):
     async with opened(with_provider(owned, provider.issuer)) as shop:
         tokens = await shop.session()
-        asked = await shop.commands.post("/v1/oidc/oidc/link", headers=bearer(tokens["access_token"]))
+        asked = await begin_link(shop, tokens)
         (kept,) = re.findall(rf"{COOKIE}=([^;]+)", asked.headers["set-cookie"])
         given = await at_provider(asked.json()["authorization_url"])
         if cut_short:  # the log has it, and the sessions are there yet

@@ -15,8 +15,16 @@ from domain.identity import external as externals
 from tests.customers import erasing
 from tests.identity import provider as providers
 from tests.identity.conftest import opened
-from tests.identity.shop import EMAIL, REFUSED_WITHIN_S, bearer
-from tests.identity.test_providers import LOGIN_URL, at_provider, callback, log_in, start, with_provider
+from tests.identity.shop import EMAIL, PASSWORD, REFUSED_WITHIN_S
+from tests.identity.test_providers import (
+    LOGIN_URL,
+    at_provider,
+    begin_link,
+    callback,
+    log_in,
+    start,
+    with_provider,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -38,9 +46,11 @@ async def shop(owned, running_provider):
         yield shop
 
 
-async def link(shop, tokens):
+async def link(shop, tokens, *, password=PASSWORD):
     """What linking the identity to the account of a session is answered."""
-    asked = await shop.commands.post("/v1/oidc/oidc/link", headers=bearer(tokens["access_token"]))
+    asked = await begin_link(shop, tokens, password=password)
+    if asked.status_code != 200:
+        return asked
     (kept,) = re.findall(rf"{COOKIE}=([^;]+)", asked.headers["set-cookie"])
     return await callback(shop, await at_provider(asked.json()["authorization_url"]), kept)
 
