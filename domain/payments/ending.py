@@ -15,7 +15,7 @@ from domain.payments.refunding import RefundRequest
 from domain.payments.store_credit import CLOCKS_DIFFER_BY
 
 TRIES_MAX: Final = 3
-"""Voids and failed refunds of a payment that nobody looked at in between."""
+"""Voids of a payment, and failed refunds to one of its authorisations, that nobody looked at in between."""
 
 _REFUND: Final = f"cancelled{PART_SEPARATOR}"
 """Ids of refunds that are requested here begin with it, and no others: people's own ids have no separator."""
@@ -52,25 +52,46 @@ def is_declined(payment: Payment) -> bool:
 def let_go(payment: Payment, *, now: datetime) -> list[Event]:
     """Have the provider release what it holds, and give back what it took; where to send what came back, people say.
 
-    Only what came of refunds that were requested here counts: one of staff that failed or came back before, such as
-    one of goodwill, says nothing about these, and people saw to it.
+    Each authorisation gets back what it collected, and one whose refund failed or came back does not keep the others
+    from theirs. Only what came of refunds that were requested here counts: one of staff that failed or came back
+    before, such as one of goodwill, says nothing about these, and people saw to it.
     """
     if payment.status in OPEN or payment.capturing > 0:
         return []
     events: list[Event] = []
     if payment.voids < TRIES_MAX:
         events += authorising.void(payment, payment_id=payment.payment_id, now=now)
-    steps = [refund.step for refund_id, refund in payment.refunds.items() if refund_id.startswith(_REFUND)]
-    amount = min(payment.refundable, max(payment.collected.values(), default=Minor(0)))
-    is_refused = MovementStep.REVERSED in steps or steps.count(MovementStep.FAILED) >= TRIES_MAX
-    if amount > 0 and not payment.refunding and not is_refused:
+    share = None if payment.refunding else _share(payment)
+    if share is not None:
+        auth_ref, amount = share
         request = RefundRequest(
             refund_id=RefundId(f"{_REFUND}{len(payment.refunds) + 1}"),
             amount=amount,
             reason="cancellation",
+            auth_ref=auth_ref,
         )
         events += refunding.refund(payment, payment_id=payment.payment_id, request=request, now=now)
     return events
+
+
+def _share(payment: Payment) -> tuple[str, Minor] | None:
+    """The largest share that an authorisation may still get back, with the authorisation; None: there is none."""
+    steps: dict[str, list[MovementStep]] = {}
+    for refund_id, refund in payment.refunds.items():
+        if refund_id.startswith(_REFUND):
+            steps.setdefault(refund.auth_ref, []).append(refund.step)
+    refused = {
+        auth_ref
+        for auth_ref, came in steps.items()
+        if MovementStep.REVERSED in came or came.count(MovementStep.FAILED) >= TRIES_MAX
+    }
+    shares = [
+        (min(payment.refundable, left), auth_ref)
+        for auth_ref, left in payment.collected.items()
+        if auth_ref not in refused
+    ]
+    amount, auth_ref = max(shares, default=(Minor(0), ""))
+    return (auth_ref, amount) if amount > 0 else None
 
 
 def renew(payment: Payment, *, now: datetime) -> list[Event]:

@@ -39,7 +39,10 @@ STORE_CREDIT_REF: Final = "store credit"
 
 
 class RefundRequest(Struct, frozen=True, kw_only=True):
-    """How much is to go back, what for, and where to."""
+    """How much is to go back, what for, and where to.
+
+    `auth_ref` is the authorisation whose share it is, where that is not left to the payment.
+    """
 
     refund_id: RefundId
     amount: Minor
@@ -47,6 +50,7 @@ class RefundRequest(Struct, frozen=True, kw_only=True):
     shipping: Minor = Minor(0)
     reason: RefundReason
     to: RefundTarget = "original"
+    auth_ref: str | None = None
 
 
 class Ordered(Struct, frozen=True, kw_only=True):
@@ -108,7 +112,7 @@ def refund(
     parts = Minor(sum(line.amount for line in request.lines) + request.shipping)
     if (request.lines or request.shipping) and parts != amount:
         raise RefundDoesNotAddUp(amount=amount, parts=parts)
-    auth_ref = _collected_by(payment, amount)
+    auth_ref = _collected_by(payment, request)
     requested = RefundRequested(
         payment_id=payment_id,
         order_id=payment.order_id,
@@ -253,13 +257,16 @@ def record_reversed(
     ]
 
 
-def _collected_by(payment: Payment, amount: Minor) -> str:
+def _collected_by(payment: Payment, request: RefundRequest) -> str:
     """The authorisation that an amount goes back to: the one with the least left of those that have enough."""
-    enough = [(left, auth_ref) for auth_ref, left in payment.collected.items() if left >= amount]
-    most = min(payment.refundable, max(payment.collected.values(), default=0))
+    amount = request.amount
+    shares = {
+        auth_ref: left for auth_ref, left in payment.collected.items() if request.auth_ref in {None, auth_ref}
+    }
+    most = min(payment.refundable, max(shares.values(), default=0))
     if amount > most or amount <= 0:
         raise AmountExceedsRefundable(payment_id=payment.payment_id, amount=amount, refundable=Minor(most))
-    return min(enough)[1]
+    return min((left, auth_ref) for auth_ref, left in shares.items() if left >= amount)[1]
 
 
 def _numbered(payment: Payment, number: int) -> tuple[RefundId, Movement] | None:

@@ -158,11 +158,20 @@ def capture_failed(payment: PaymentDetails, event: CaptureFailed) -> PaymentDeta
 
 @payment_details.on(RefundRequested)
 def refund_requested(payment: PaymentDetails, event: RefundRequested) -> PaymentDetails:
-    """Its outcome is not known; what was owed is on its way."""
+    """Its outcome is not known; what was owed is on its way, unless this is the share of another authorisation."""
     refund = RefundPart(
-        refund_id=event.refund_id, amount=event.amount, step="pending", reason=event.reason, to=event.to
+        refund_id=event.refund_id,
+        amount=event.amount,
+        step="pending",
+        reason=event.reason,
+        to=event.to,
+        auth_ref=event.auth_ref or None,
     )
-    return _owing(replace(payment, refunds=(*payment.refunds, refund)), -event.amount)
+    again = event.to != "original" or any(
+        each.auth_ref == refund.auth_ref for each in payment.refunds if each.step in _NOT_GONE
+    )
+    after = replace(payment, refunds=(*payment.refunds, refund))
+    return _owing(after, -event.amount if again else 0)
 
 
 @payment_details.on(RefundSucceeded)
@@ -264,6 +273,8 @@ _SUMS: Final[dict[type[Event], dict[str, int]]] = {
     ChargebackLost: {"disputed": -1, "lost": 1},
 }
 """Which sums of a payment an event raises or lowers by its amount."""
+_NOT_GONE: Final = frozenset(("failed", "reversed"))
+"""Steps of refunds that did not go back."""
 
 
 def _moved(payment: P, event: Any) -> P:
@@ -282,7 +293,7 @@ def _moved(payment: P, event: Any) -> P:
 
 
 def _owing(payment: PaymentDetails, amount: int, since: datetime | None = None) -> PaymentDetails:
-    """What did not go back is owed; a refund that is requested after that is taken for another try.
+    """What did not go back is owed; another refund of the same authorisation, or to elsewhere, is another try.
 
     No more is owed than the buyer has not got in any other way. An open dispute does not count: the bank may decide
     for the shop, which owes it again then.
@@ -304,7 +315,7 @@ def _waiting(payment: PaymentDetails, since: datetime | None = None) -> PaymentD
 def _reason(payment: PaymentDetails) -> Waiting | None:
     """What is the most urgent of all that somebody has to see to."""
     if payment.owed:
-        steps = [each.step for each in payment.refunds if each.step in {"failed", "reversed"}]
+        steps = [each.step for each in payment.refunds if each.step in _NOT_GONE]
         return "refund_reversed" if steps[-1] == "reversed" else "refund_failed"
     if payment.uncollected:
         return "not_collected"

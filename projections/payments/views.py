@@ -65,13 +65,14 @@ class CapturePart(Struct, frozen=True, kw_only=True):
 
 
 class RefundPart(Struct, frozen=True, kw_only=True):
-    """A part that was to go back."""
+    """A part that was to go back; `auth_ref` is the authorisation that had collected it."""
 
     refund_id: RefundId
     amount: Minor
     step: Step
     reason: RefundReason
     to: Destination
+    auth_ref: ProviderRef | None = None
     reference: ProviderRef | None = None
     code: ProviderCode | None = None
 

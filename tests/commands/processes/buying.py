@@ -194,6 +194,14 @@ class Sale:
         """Why a payment was needed, so far."""
         return tuple(each.reason for each in self.events() if isinstance(each, PaymentNeeded))
 
+    @property
+    def listed(self) -> PaymentDetails:
+        """The payment as lists of payments have it."""
+        assert payment_details in folds.VIEWS, "with all of its folds"
+        of_payments = [each for each in self.events() if type(each) in payment_details.folds]
+        row: PaymentDetails = folded(payment_details, *of_payments)[payment_of(ID),]
+        return row
+
     def call(self) -> None:
         payment = self.paid
         if payment is not None and self.world.chance.random() < 0.5:
@@ -219,7 +227,7 @@ class Sale:
         return authorising.record_authorised(
             payment,
             attempt=payment.attempt,
-            amount=payment.amount,
+            amount=Minor(payment.amount - payment.captured),
             auth_ref=f"A{payment.attempt}",
             expires_at=self.now + HELD_FOR,
             now=self.now,
@@ -271,13 +279,16 @@ class Sale:
         received = stock_item.receive(item, **it, now=self.now)
         self.append(STOCK, SKU, received)
 
-    def capture_by_hand(self, payment: Payment) -> None:
-        if payment.status is Authorisation.AUTHORISED and not payment.captures:
+    def capture_by_hand(
+        self, payment: Payment, amount: Minor | None = None, capture_id: str = "by-hand"
+    ) -> None:
+        """Have it captured, or a part of it, once."""
+        if payment.status is Authorisation.AUTHORISED and capture_id not in payment.captures:
             by_hand = capturing.capture(
                 payment,
                 payment_id=payment.payment_id,
-                capture_id=CaptureId("by-hand"),
-                amount=None,
+                capture_id=CaptureId(capture_id),
+                amount=amount,
                 shipment_id=None,
                 now=self.now,
             )
@@ -376,7 +387,7 @@ class Sale:
             "refunded": 0 if payment is None else payment.refunded,
             "needed": self.noted,
             "holds": self.sold.holds,
-            "waits": None if payment is None else _waits_for(events),
+            "waits": None if payment is None else self.listed.waits_for,
             "requested": requested,
             "released": tuple(each.reason for each in events if isinstance(each, RedemptionReleased)),
             "due": self.due if payment is None else payment.amount,
@@ -386,14 +397,6 @@ class Sale:
                 each: (pieces.on_hand, pieces.reserved) for each, pieces in stock.elsewhere.items()
             },
         }
-
-
-def _waits_for(events: Sequence[Event]) -> str | None:
-    """What the list of payments says that somebody has to see to."""
-    assert payment_details in folds.VIEWS, "with all of its folds"
-    of_payments = [each for each in events if type(each) in payment_details.folds]
-    row: PaymentDetails = folded(payment_details, *of_payments)[payment_of(ID),]
-    return row.waits_for
 
 
 def run(row: type[Sale], seed: int) -> list[str]:

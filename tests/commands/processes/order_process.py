@@ -138,6 +138,11 @@ ROWS: Final = (
         "test_a_refund_that_fails_is_tried_again_some_times",
     ),
     Row(
+        "two authorisations collected it, and the refund to one of them fails every time",
+        "the share of the other goes back; the payment waits for somebody (`refund_failed`), with the rest",
+        "test_what_another_authorisation_collected_is_refunded_though_one_refuses",
+    ),
+    Row(
         "refunds of staff failed or came back before the order is cancelled, or its lost parcel settled",
         "all that is left is refunded: only refunds of the process itself count as its tries",
         "test_a_cancelled_order_is_refunded_whatever_came_of_refunds_before",

@@ -17,7 +17,7 @@ from domain.payments.payment import OPEN
 from domain.payments.payment import Status as Authorisation
 from tests.cart_examples import CODE
 from tests.commands.processes import order_process
-from tests.commands.processes.buying import ID, OFF, TOO_LONG, TOTAL, Sale, asked, run
+from tests.commands.processes.buying import HOLD, ID, OFF, TOO_LONG, TOTAL, Sale, asked, run
 from tests.sizes import ORDER_PROCESS
 
 
@@ -317,6 +317,37 @@ class RefundFails(CancelledAfterCapture):
 
 def test_a_refund_that_fails_is_tried_again_some_times(sold):
     assert {} == sold(RefundFails)
+
+
+class OneRefuses(CancelledAfterCapture):
+    """A part is captured, the rest by another authorisation after the first is over; the first takes nothing back."""
+
+    refunded, waits = TOTAL // 3, "refund_failed"
+    requested = asked(authorisation=2, capture=2, refund=ending.TRIES_MAX + 1)
+
+    def act(self):
+        if self.sold.status is not Status.CONFIRMED or self.paid is None:
+            return
+        self.capture_by_hand(self.paid, amount=Minor(TOTAL - TOTAL // 3))
+        if self.paid.captured and self.paid.attempt == 1:
+            self.fire(HOLD)
+        if self.paid.attempt == 2:
+            self.capture_by_hand(self.paid, capture_id="rest")
+        if self.paid.captured == TOTAL and not self.sold.holds:
+            self.cancel()
+
+    def refund(self, payment, number):
+        (asked_for,) = [each for each in payment.refunds.values() if each.number == number]
+        if asked_for.auth_ref == "A2":
+            return super().refund(payment, number)
+        return refunding.record_refund_failed(payment, number=number, code="no", now=self.now)
+
+    def amiss(self):
+        return [*super().amiss(), *([] if self.listed.owed == TOTAL - TOTAL // 3 else ["what is owed"])]
+
+
+def test_what_another_authorisation_collected_is_refunded_though_one_refuses(sold):
+    assert {} == sold(OneRefuses)
 
 
 class CancelledOrShipped(Sale):

@@ -1,14 +1,17 @@
 """The decisions of the process of an order about its payment: what it gives back, and has held again."""
 
 from datetime import timedelta
+from functools import reduce
 
 import pytest
 
-from domain.ids import RefundId
+from domain.ids import CaptureId, RefundId
 from domain.money import Minor
 from domain.payments import ending
+from domain.payments.payment import evolve
 from tests.domain.payments.test_payment import CAPTURED, HELD, after
 from tests.payment_examples import (
+    AUTH,
     EXPIRES,
     NOW,
     TOTAL,
@@ -17,6 +20,8 @@ from tests.payment_examples import (
     capture_failed,
     capture_requested,
     manual_refund_recorded,
+    payment_authorised,
+    payment_captured,
     refund_failed,
     refund_requested,
     refund_reversed,
@@ -26,10 +31,22 @@ from tests.payment_examples import (
 PART = Minor(100)
 
 
-def went(name, number, *outcomes):
+def went(name, number, *outcomes, amount=PART, auth_ref=AUTH):
     """A refund of a part, and what came of it."""
-    asked = refund_requested(refund_id=RefundId(name), number=number, amount=PART, lines=())
-    return (asked, *(each(refund_id=RefundId(name), amount=PART) for each in outcomes))
+    it = {"refund_id": RefundId(name), "amount": amount}
+    asked = refund_requested(**it, number=number, auth_ref=auth_ref, lines=(), shipping=Minor(0))
+    return (asked, *(each(**it) for each in outcomes))
+
+
+def captured(name, number, auth_ref, amount):
+    """A part that an authorisation collected."""
+    it = {"capture_id": CaptureId(name), "amount": amount}
+    return capture_requested(**it, number=number, auth_ref=auth_ref), payment_captured(**it)
+
+
+def after_these(payment, *events):
+    """The payment after more events."""
+    return reduce(evolve, events, payment)
 
 
 FAILED = [event for n in (1, 2, 3) for event in went(f"goodwill-{n}", n, refund_failed)]
@@ -61,6 +78,32 @@ def test_nothing_more_is_asked_once_its_own_refund_came_back_or_failed_three_tim
     assert [] == ending.let_go(
         after(*CAPTURED, *went("cancelled~1", 1, refund_succeeded, refund_reversed)), now=NOW
     )
+
+
+def test_the_share_of_an_authorisation_goes_back_whatever_came_of_that_of_another():
+    more, less = Minor(TOTAL - PART), PART
+    both = after(
+        *HELD,
+        *captured("first", 1, AUTH, more),
+        authorisation_expired(amount=less),
+        authorisation_requested(attempt=2, amount=less),
+        payment_authorised(attempt=2, auth_ref="A-2", amount=less),
+        *captured("rest", 2, "A-2", less),
+    )
+
+    def asked(*events):
+        requested = ending.let_go(after_these(both, *events), now=NOW)
+        return [(each.auth_ref, each.amount) for each in requested]
+
+    failed = [each for n in (1, 2, 3) for each in went(f"cancelled~{n}", n, refund_failed, amount=more)]
+    came_back = went("cancelled~1", 1, refund_succeeded, refund_reversed, amount=more)
+    refused = [each for n in (4, 5, 6) for each in went(f"cancelled~{n}", n, refund_failed, auth_ref="A-2")]
+
+    assert [(AUTH, more)] == asked() == asked(*failed[:4])
+    assert [("A-2", less)] == asked(*failed) == asked(*came_back)
+    assert [("A-2", less)] == asked(*failed, *refused[:4])
+    assert [] == asked(*failed, *refused), "it is refused by both"
+    assert [] == asked(*failed, *went("cancelled~4", 4, refund_succeeded, auth_ref="A-2"))
 
 
 def test_what_is_held_is_held_again_by_a_clock_that_is_a_little_behind_the_timer():

@@ -171,6 +171,22 @@ def test_no_more_is_owed_than_what_a_bank_took_has_left():
     assert 0 == folded(payment_details, *CAPTURED, refund_requested(amount=Minor(265)), *part)[PAYMENT,].owed
 
 
+def test_the_share_of_another_authorisation_is_no_other_try_for_what_is_owed():
+    first = (*CAPTURED, refund_requested(amount=Minor(1000)), refund_failed(amount=Minor(1000)))
+    rest = {"refund_id": "rest", "amount": Minor(265)}
+    other = refund_requested(**rest, number=2, auth_ref="A-2")
+    credit = replace(other, refund_id="credit", to="store_credit")
+    again = refund_requested(refund_id="again", amount=Minor(1000))
+
+    def owed(*facts):
+        return folded(payment_details, *first, *facts)[PAYMENT,].owed
+
+    assert 1000 == owed(other) == owed(other, refund_succeeded(**rest))
+    assert 1265 == owed(other, refund_failed(**rest))
+    assert 265 == owed(other, refund_failed(**rest), again)
+    assert 735 == owed(credit), "it went elsewhere, whichever authorisation it is taken off"
+
+
 def test_a_payment_waits_since_it_began_to():
     later = NOW.replace(hour=20)
     uncollected = payment_needed(payment_id=PAYMENT, reason="not_collected", needed_at=later)
