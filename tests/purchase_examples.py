@@ -24,13 +24,14 @@ from domain.ordering.events import (
     OrderHeld,
     OrderStockLost,
     OrderStockReplaced,
+    PaymentAdded,
     PaymentNeeded,
     PurchaseBegun,
     PurchaseUnwound,
     ReleasedSku,
 )
 from domain.shipping.events import Content, LossClaimed, LossSettled, ManualLabelRecorded, ParcelLost
-from tests.payment_examples import NOW, ORDER, TOTAL
+from tests.payment_examples import NOW, ORDER, TILL, TOTAL
 
 _OF: Final = {"order_id": OrderId(ORDER), "payment_id": PaymentId(ORDER)}
 
@@ -42,6 +43,10 @@ def purchase_begun(**changes: Any) -> PurchaseBegun:
 
 def payment_needed(**changes: Any) -> PaymentNeeded:
     return replace(PaymentNeeded(**_OF, reason="declined", attempt=1, needed_at=NOW), **changes)
+
+
+def payment_added(**changes: Any) -> PaymentAdded:
+    return replace(PaymentAdded(order_id=OrderId(ORDER), payment_id=TILL, added_at=NOW), **changes)
 
 
 def purchase_unwound(**changes: Any) -> PurchaseUnwound:
@@ -162,6 +167,7 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
     location_set(),
     purchase_begun(),
     payment_needed(),
+    payment_added(),
     purchase_unwound(),
     manual_label_recorded(),
     parcel_lost(),

@@ -12,8 +12,10 @@ is noted as overdue.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import reduce
 from typing import Final
 
+from commands.amounts_held import is_paid_otherwise, payers_of
 from commands.decision import Appended, Decision, DecisionView, events_of
 from commands.processes.process import Process, Rejected, Streams
 from commands.processes.timer import Timer
@@ -95,12 +97,25 @@ def order_and_payment(event: PaymentOutcome) -> Streams:
     return _paid(event.order_id) if event.payment_id == payment_of(event.order_id) else ()
 
 
-def order_and_own_payment(event: PaymentAuthorised | ManualPaymentRecorded | CreditHeld) -> Streams:
+_Payer = PaymentAuthorised | ManualPaymentRecorded | CreditHeld
+
+
+def order_and_own_payment(event: _Payer) -> Streams:
     """The order, its purchase and the payment that this was requested with, whichever it is that pays now."""
     return _paid(event.order_id)
 
 
-@PURCHASES.when(PaymentAuthorised, reads=order_and_own_payment)
+def other_payers(event: _Payer | VoidRequested | AuthorisationVoided, view: DecisionView) -> Streams:
+    """Whatever else may pay, once the payment that this was requested with is voided: no other is created before."""
+    order, purchase = view.known(ORDER, event.order_id), view.known(PURCHASE, event.order_id)
+    payment = view.known(PAYMENT, payment_of(event.order_id))
+    if order is None or purchase is None or payment is None or payment.status is not Authorisation.VOIDED:
+        return ()
+    this = [] if isinstance(event, CreditHeld) else [(PAYMENT, event.payment_id)]
+    return [*payers_of(order, purchase), *this]
+
+
+@PURCHASES.when(PaymentAuthorised, reads=order_and_own_payment, then_reads=other_payers)
 def confirm(event: PaymentAuthorised, view: DecisionView, now: datetime) -> Decision:
     """Confirm the order, whose stock is reserved; one that is off lets go, one that has left is collected.
 
@@ -142,39 +157,42 @@ def need_another(event: AuthorisationDeclined, view: DecisionView, now: datetime
     return _go_on(order, purchase, payment, now)
 
 
-@PURCHASES.when(VoidRequested, reads=order_and_payment)
-@PURCHASES.when(AuthorisationVoided, reads=order_and_payment)
+@PURCHASES.when(VoidRequested, reads=order_and_payment, then_reads=other_payers)
+@PURCHASES.when(AuthorisationVoided, reads=order_and_payment, then_reads=other_payers)
 def keep(event: VoidRequested | AuthorisationVoided, view: DecisionView, now: datetime) -> Decision:
-    """Keep a confirmed order from being shipped whose payment somebody has voided: no other could be created before.
+    """Keep a confirmed order from being shipped whose payment somebody has voided, unless it is paid otherwise already.
 
     One that is off, so that the process itself had it voided, is not held.
     """
     found = _found(event, view)
     if found is None:
         return Rejected()
-    order, _, payment = found
+    order, purchase, payment = found
     is_closed = payment.status in {Authorisation.VOIDING, Authorisation.VOIDED}
-    held = _held(order, now) if is_closed and _rest(payment) else ()
+    is_due = is_closed and not is_paid_otherwise(order, payment, purchase, view, now=now)
+    held = _held(order, now) if is_due and _rest(payment) else ()
     return Decision(held) if held else Rejected()
 
 
-@PURCHASES.when(ManualPaymentRecorded, reads=order_and_own_payment)
-@PURCHASES.when(CreditHeld, reads=order_and_own_payment)
-def let_leave(
-    event: PaymentAuthorised | ManualPaymentRecorded | CreditHeld, view: DecisionView, now: datetime
-) -> Decision:
-    """Let an order leave that is paid in another way: by one amount that is no less than its voided payment left.
-
-    Where several amounts come to that, people lift the hold.
-    """
-    order = view.current(ORDER, event.order_id)
+@PURCHASES.when(ManualPaymentRecorded, reads=order_and_own_payment, then_reads=other_payers)
+@PURCHASES.when(CreditHeld, reads=order_and_own_payment, then_reads=other_payers)
+def let_leave(event: _Payer, view: DecisionView, now: datetime) -> Decision:
+    """Let an order leave that is paid in another way: by amounts that are no less than its voided payment left."""
+    order, purchase = view.current(ORDER, event.order_id), view.current(PURCHASE, event.order_id)
     payment = view.current(PAYMENT, payment_of(event.order_id))
-    if order is None or payment is None or payment.status is not Authorisation.VOIDED:
+    if order is None or purchase is None or payment is None or order.status is not Status.CONFIRMED:
         return Rejected()
-    if order.payment is None or order.status is not Status.CONFIRMED or event.amount < _rest(payment):
+    if payment.status is not Authorisation.VOIDED:
         return Rejected()
-    lifted = holding.lift(order, order_id=order.order_id, reason="payment", now=now)
-    return Decision(_order(order, lifted)) if lifted else Rejected()
+    added: list[Event] = []
+    if not isinstance(event, CreditHeld):
+        added = purchasing.add_payment(purchase, payment_id=event.payment_id, now=now)
+        purchase = reduce(purchasing.evolve, added, purchase)
+    lifted: list[Event] = []
+    if is_paid_otherwise(order, payment, purchase, view, now=now):
+        lifted = holding.lift(order, order_id=order.order_id, reason="payment", now=now)
+    decided = (*events_of(PURCHASE, order.order_id, added), *_order(order, lifted))
+    return Decision(decided) if decided else Rejected()
 
 
 @PURCHASES.when(CustomerActionRequired, reads=order_and_payment)

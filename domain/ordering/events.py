@@ -369,6 +369,15 @@ class PaymentNeeded(Event, frozen=True, kw_only=True):
     needed_at: Moment
 
 
+@event_type("ordering.payment_added.v1", partition=_order)
+class PaymentAdded(Event, frozen=True, kw_only=True):
+    """Another payment pays for the order, whose own was voided: its amount is held, or came in."""
+
+    order_id: OrderId
+    payment_id: PaymentId
+    added_at: Moment
+
+
 @event_type("ordering.purchase_unwound.v1", partition=_order)
 class PurchaseUnwound(Event, frozen=True, kw_only=True):
     """The order is off: what was reserved for it is `released`, and its payment is to collect nothing.

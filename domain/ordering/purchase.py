@@ -5,7 +5,8 @@ begun ─▶ (the order is confirmed, shipped) ─▶ not collected, as often as
   ▼ │
 payment needed ─▶ unwound: the order is off, or its lost parcel refunded
 
-Stock is promised to it from its beginning until the order is shipped or off. Its payment has the id of the order.
+Stock is promised to it from its beginning until the order is shipped or off. Its payment has the id of the order; once
+that is voided, others may pay for it together.
 """
 
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from domain.event import Event
 from domain.ids import OrderId, PaymentId
 from domain.moment import in_utc
 from domain.ordering.events import (
+    PaymentAdded,
     PaymentNeed,
     PaymentNeeded,
     PurchaseBegun,
@@ -33,11 +35,15 @@ ATTEMPTS_MAX: Final = 3
 
 
 class PurchaseSteps(Struct, frozen=True, kw_only=True):
-    """The steps that were taken. `uncollected`: how often the money of what was shipped was not to be had."""
+    """The steps that were taken. `uncollected`: how often the money of what was shipped was not to be had.
+
+    `others` are the payments that pay for it since its own was voided.
+    """
 
     order_id: OrderId
     is_unwound: bool = False
     uncollected: int = 0
+    others: tuple[PaymentId, ...] = ()
 
 
 def payment_of(order_id: OrderId) -> PaymentId:
@@ -53,15 +59,17 @@ def evolve(purchase: PurchaseSteps | None, event: Event) -> PurchaseSteps:
     match event:
         case PaymentNeeded():
             return replace(purchase, uncollected=purchase.uncollected + (event.reason == "not_collected"))
+        case PaymentAdded():
+            return replace(purchase, others=(*purchase.others, event.payment_id))
         case PurchaseUnwound():
             return replace(purchase, is_unwound=True)
     raise AssertionError(f"{type(event).__name__} is no event of a purchase")
 
 
 PURCHASE: Final[Aggregate[PurchaseSteps]] = Aggregate(
-    "purchase", evolve, (PurchaseBegun, PaymentNeeded, PurchaseUnwound), cached=False
+    "purchase", evolve, (PurchaseBegun, PaymentNeeded, PaymentAdded, PurchaseUnwound), cached=False
 )
-"""Not cached: nobody but its process reads it."""
+"""Not cached: its process writes it."""
 
 
 def begin(order: Order, *, now: datetime) -> list[Event]:
@@ -88,6 +96,13 @@ def need_payment(purchase: PurchaseSteps, *, reason: PaymentNeed, attempt: int, 
             needed_at=in_utc(now),
         )
     ]
+
+
+def add_payment(purchase: PurchaseSteps, *, payment_id: PaymentId, now: datetime) -> list[Event]:
+    """Note which other payment pays for the order, once."""
+    if payment_id in purchase.others:
+        return []
+    return [PaymentAdded(order_id=purchase.order_id, payment_id=payment_id, added_at=in_utc(now))]
 
 
 def miss_money(purchase: PurchaseSteps, *, now: datetime) -> list[Event]:

@@ -98,7 +98,8 @@ class Movement(Struct, frozen=True, kw_only=True):
 class Payment(Struct, frozen=True, kw_only=True):
     """Amounts in minor units. `collected` is what each authorisation captured and nothing went back of, or may go.
 
-    `credited` is what of `refunded` went to store credit, or by hand: the provider has it still.
+    `credited` is what of `refunded` went to store credit, or by hand: the provider has it still. `unheld_since`: when
+    the rest was to be released, or was not held any more; none while it is held (`unheld`).
     """
 
     payment_id: PaymentId
@@ -112,6 +113,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     attempt: int = 0
     auth_ref: str = ""
     expires_at: datetime | None = None
+    unheld_since: datetime | None = None
     declined_code: str | None = None
     is_retryable: bool = True
     voids: int = 0
@@ -133,6 +135,18 @@ class Payment(Struct, frozen=True, kw_only=True):
     def capturable(self) -> Minor:
         """What is held and neither captured nor being captured."""
         return Minor(self.authorised - self.captured - self.capturing)
+
+    def unheld(self, *, now: datetime) -> datetime | None:
+        """Since when what is not captured is not held, or is to be released; none: all is held or captured."""
+        if self.captured + self.capturing >= self.amount:
+            return None
+        is_over = self.status is Status.AUTHORISED and self.expires_at is not None and now >= self.expires_at
+        return self.unheld_since or (self.expires_at if is_over else None)
+
+    def secured(self, *, now: datetime) -> Minor:
+        """What it holds, or has and did not give back."""
+        held = Minor(0) if self.unheld(now=now) else self.capturable
+        return Minor(held + self.capturing + self.refundable)
 
     @property
     def refundable(self) -> Minor:
@@ -249,7 +263,9 @@ def _begun(event: PaymentCreated | ManualPaymentRecorded) -> Payment:
         status=Status.CREATED,
     )
     if isinstance(event, PaymentCreated):
-        return replace(begun, method_ref=event.method_ref, capture=event.capture)
+        return replace(
+            begun, method_ref=event.method_ref, capture=event.capture, unheld_since=event.created_at
+        )
     return replace(
         begun,
         status=Status.MANUAL,
@@ -276,6 +292,7 @@ def _authorising(payment: Payment, event: Event) -> Payment:
                 status=Status.AUTHORISED,
                 auth_ref=event.auth_ref,
                 expires_at=event.expires_at,
+                unheld_since=None,
                 authorised=Minor(payment.captured + event.amount),
             )
         case CustomerActionRequired():
@@ -287,12 +304,22 @@ def _authorising(payment: Payment, event: Event) -> Payment:
         case AuthorisationUncertain():
             return replace(payment, status=Status.UNCERTAIN)
         case AuthorisationExpired():
-            return replace(payment, status=Status.EXPIRED, authorised=payment.captured)
+            expired_at = event.expired_at
+            return replace(
+                payment, status=Status.EXPIRED, authorised=payment.captured, unheld_since=expired_at
+            )
         case VoidRequested():
-            return replace(payment, status=Status.VOIDING, voids=event.number)
+            return replace(
+                payment, status=Status.VOIDING, voids=event.number, unheld_since=event.requested_at
+            )
         case VoidFailed():
-            return replace(payment, status=Status.AUTHORISED)
-    return replace(payment, status=Status.VOIDED, authorised=payment.captured)
+            return replace(payment, status=Status.AUTHORISED, unheld_since=None)
+        case AuthorisationVoided():
+            unheld_since = payment.unheld_since or event.voided_at
+            return replace(
+                payment, status=Status.VOIDED, authorised=payment.captured, unheld_since=unheld_since
+            )
+    raise AssertionError(f"{type(event).__name__} is no event of an authorisation")
 
 
 def _capturing(payment: Payment, event: CaptureRequested | PaymentCaptured | CaptureFailed) -> Payment:

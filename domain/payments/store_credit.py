@@ -47,6 +47,8 @@ from domain.payments.refusals import (
 HoldStatus = Literal["held", "spent", "released", "returned"]
 HoldOutcome = Literal["spent", "released"]
 
+_KEPT: Final[frozenset[HoldStatus]] = frozenset({"held", "spent"})
+
 CLOCKS_DIFFER_BY: Final = timedelta(minutes=1)
 """A timer is due by the clock of the database, and its decision is given that of the process that fires it."""
 
@@ -290,6 +292,12 @@ def give_back(credit: StoreCredit | None, *, order_id: OrderId, now: datetime) -
         credit = reduce(evolve, back, credit)
         events += back
     return events
+
+
+def kept_for(credit: StoreCredit | None, *, order_id: OrderId) -> Minor:
+    """What is held for an order, or was spent for it and not returned."""
+    holds = () if credit is None else credit.holds.values()
+    return Minor(sum(each.amount for each in holds if each.order_id == order_id and each.status in _KEPT))
 
 
 def _return(credit: StoreCredit, hold_id: CreditHoldId, spent: CreditHold, *, now: datetime) -> list[Event]:

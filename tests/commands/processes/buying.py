@@ -37,6 +37,7 @@ from domain.ordering.purchase import PURCHASE, payment_of
 from domain.payments import authorising, capturing, refunding
 from domain.payments.payment import OPEN, PAYMENT, MovementStep, Payment
 from domain.payments.payment import Status as Authorisation
+from domain.payments.store_credit import STORE_CREDIT
 from domain.pricing.events import CouponRedeemed, RedemptionReleased
 from domain.pricing.redemption import REDEMPTION, redemption_of
 from domain.promotion_terms import PromotionDiscount
@@ -60,7 +61,8 @@ ROUNDS_MAX: Final = 2_000
 ACTS_PER_ROUND: Final = 8
 
 _BY_CATEGORY: Final[Mapping[str, Aggregate[Any]]] = {
-    each.category: each for each in (ORDER, STOCK, LOCATIONS, PAYMENT, PURCHASE, REDEMPTION, SHIPMENT)
+    each.category: each
+    for each in (ORDER, STOCK, LOCATIONS, PAYMENT, PURCHASE, REDEMPTION, SHIPMENT, STORE_CREDIT)
 }
 _DELAYS: Final = {name: field.default for name, field in Settings.model_fields.items()}
 

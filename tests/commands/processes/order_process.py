@@ -194,8 +194,13 @@ ROWS: Final = (
     ),
     Row(
         "it is paid in another way then",
-        "the hold is lifted by one amount that is no less than the rest, and the order dispatched",
+        "the hold is lifted by an amount that is no less than the rest, and the order dispatched",
         "test_an_order_whose_payment_is_voided_is_dispatched_once_it_is_paid_in_another_way",
+    ),
+    Row(
+        "several payments and store credit pay for it then",
+        "the hold is lifted once they are together no less than the rest, and the order dispatched",
+        "test_an_order_whose_payment_is_voided_is_dispatched_once_several_amounts_pay_it",
     ),
     Row(
         "the order is shipped after its authorisation expired",

@@ -1,18 +1,21 @@
 """The order process about the amount of a confirmed order: held again, voided, paid otherwise, or not collected."""
 
 from datetime import timedelta
-from functools import partial
+from functools import partial, reduce
 
 import pytest
 
-from domain.ids import PaymentId
+from domain.ids import CreditHoldId, CreditId, PaymentId
+from domain.money import Minor
 from domain.ordering import holding
 from domain.ordering.order import ORDER, Status
-from domain.payments import authorising, capturing
+from domain.payments import authorising, capturing, store_credit
 from domain.payments.payment import PAYMENT
 from domain.payments.payment import Status as Authorisation
-from tests.commands.processes.buying import AGAIN, HOLD, ID, TOTAL, Sale, asked, run
+from domain.payments.store_credit import STORE_CREDIT
+from tests.commands.processes.buying import AGAIN, CUSTOMER, HOLD, ID, TOTAL, Sale, asked, run
 from tests.commands.processes.test_order_process import Shipped
+from tests.examples import CONTACT
 from tests.sizes import ORDER_PROCESS
 
 
@@ -184,17 +187,59 @@ class PaidInAnotherWay(Voided):
     status, holds = Status.SHIPPED, ()
 
     def go_on(self):
-        till = PaymentId("till")
+        self.pay()
+        self.ship()
+
+    def pay(self):
+        self.pay_at(PaymentId("till"), TOTAL)
+
+    def pay_at(self, till, amount):
         if self.world.state(PAYMENT, till) is None:
-            of = {"order_id": ID, "customer_id": None, "currency": "GBP", "total": TOTAL, "covered": 0}
-            of_it = {"payment_id": till, "of": authorising.Payable(**of), "amount": None, "now": self.now}
+            of_it = {"payment_id": till, "of": self.payable(), "amount": amount, "now": self.now}
             cash = authorising.record_manual(None, **of_it, method="cash", reference="")
             self.append(PAYMENT, till, cash)
-        self.ship()
+
+    def payable(self):
+        of = {"order_id": ID, "customer_id": self.sold.customer_id, "currency": "GBP"}
+        return authorising.Payable(**of, total=TOTAL, covered=0)
 
 
 def test_an_order_whose_payment_is_voided_is_dispatched_once_it_is_paid_in_another_way(sold):
     assert {} == sold(PaidInAnotherWay)
+
+
+class PaidInSeveralWays(PaidInAnotherWay):
+    """Twice at the till, and by store credit, in any order; the staff would ship it after each."""
+
+    contact = CONTACT
+
+    def __init__(self, world):
+        super().__init__(world)
+        self.parts = world.chance.sample(
+            (self.pay_by_credit, *(partial(self.pay_part, n) for n in (1, 2))), 3
+        )
+
+    def pay(self):
+        if self.parts:
+            self.parts.pop()()
+
+    def pay_part(self, number):
+        self.pay_at(PaymentId(f"till-{number}"), TOTAL // 3)
+
+    def pay_by_credit(self):
+        it = {"customer_id": CUSTOMER, "amount": Minor(TOTAL // 3), "now": self.now}
+        issued = store_credit.issue(None, **it, credit_id=CreditId("sorry"), currency="GBP")
+        credit = reduce(store_credit.evolve, issued, None)
+        held = store_credit.hold(credit, **it, hold_id=CreditHoldId("h"), of=self.payable())
+        self.append(STORE_CREDIT, CUSTOMER, [*issued, *held])
+
+    def ship(self):
+        if self.sold.holds or not self.parts:
+            super().ship()
+
+
+def test_an_order_whose_payment_is_voided_is_dispatched_once_several_amounts_pay_it(sold):
+    assert {} == sold(PaidInSeveralWays)
 
 
 class CaptureFails(Shipped):
