@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
+from commands import amounts_held
 from commands.decision import Decision, DecisionView, Tagged, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
@@ -297,10 +298,15 @@ async def lift_order_hold(order_id: OrderId, body: LiftOrderHold, caller: Caller
     refusals=(OrderUnknown, NotConfirmed, OrderIsHeld),
 )
 async def ship_order(order_id: OrderId, body: ShipOrder, caller: Caller) -> Answer:  # noqa: ARG001 - an empty body
-    """Send a confirmed order off, unless it is held."""
-    return await caller.execute(
-        ORDER, order_id, lambda order, _: orders.ship(order, order_id=order_id, now=caller.now)
-    )
+    """Send a confirmed order off, unless it is held, or the amount that it was placed with a method for is not."""
+
+    def ship(order: Order | None, view: DecisionView) -> list[Event]:
+        shipped = orders.ship(order, order_id=order_id, now=caller.now)
+        if shipped and order is not None:
+            amounts_held.require_held(order, view, now=caller.now)
+        return shipped
+
+    return await caller.execute(ORDER, order_id, ship)
 
 
 @command(

@@ -28,6 +28,7 @@ from domain.ordering.order import (
     AlreadyShipped,
     NotConfirmed,
     Order,
+    OrderIsHeld,
     Status,
     evolve,
     known,
@@ -72,6 +73,18 @@ def hold(order: Order | None, *, order_id: OrderId, reason: HoldReason, now: dat
         case Status.CANCELLED:
             raise AlreadyCancelled(order_id=order_id)
     assert_never(order.status)
+
+
+def require_held(order: Order, *, unheld_since: datetime) -> None:
+    """Refuse to ship an order whose amount is not held since then; not if its hold for that was lifted afterwards.
+
+    The order process holds it for that, but only a moment later. People who lift that hold ship on credit.
+
+    Raises:
+        OrderIsHeld: its amount is not held.
+    """
+    if order.payment_lifted_at is None or order.payment_lifted_at < unheld_since:
+        raise OrderIsHeld(order_id=order.order_id, reasons=("payment",))
 
 
 def backorder(order: Order, *, waits_for: Mapping[Sku, int], now: datetime) -> list[Event]:

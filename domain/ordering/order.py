@@ -71,6 +71,7 @@ class Order(Struct, frozen=True, kw_only=True):
 
     `reachable`: its contact data has an address of e-mail. `redeems`: it uses a coupon. `holds`: why it is not to be
     shipped. `lost`: the SKUs of which nothing is reserved any more. `backordered`: pieces that it waits for, by SKU.
+    `payment_lifted_at`: when its hold for `payment` was last lifted.
     `waiting_since`: when it was confirmed, or its last hold lifted. `reminders`: how often it was overdue since.
     """
 
@@ -92,6 +93,7 @@ class Order(Struct, frozen=True, kw_only=True):
     lost: tuple[Sku, ...] = ()
     backordered: Mapping[Sku, int] = {}
     waiting_since: datetime | None = None
+    payment_lifted_at: datetime | None = None
     reminders: int = 0
 
 
@@ -216,7 +218,9 @@ class OrderIsHeld(Conflict):
     """It waits for somebody."""
 
     title = "The order is held"
-    meaning = "The order is not shipped while it is held. `facts.reasons` says what for."
+    meaning = (
+        "The order is not shipped while it is held, or its amount is not. `facts.reasons` says what for."
+    )
     remedy = (
         "See to the reasons, and lift each hold; that of a payment is lifted once the amount is held again."
     )
@@ -252,7 +256,8 @@ def _held(order: Order, event: Event) -> Order:
             return replace(order, holds=(*order.holds, event.reason))
         case HoldLifted():
             holds = tuple(each for each in order.holds if each != event.reason)
-            return replace(order, holds=holds, waiting_since=event.lifted_at)
+            paid_at = event.lifted_at if event.reason == "payment" else order.payment_lifted_at
+            return replace(order, holds=holds, waiting_since=event.lifted_at, payment_lifted_at=paid_at)
         case DispatchOverdue():
             return replace(order, reminders=event.reminder)
         case OrderStockLost():
@@ -380,7 +385,7 @@ def confirm(order: Order | None, *, order_id: OrderId, now: datetime) -> list[Ev
     order = known(order, order_id=order_id)
     match order.status:
         case Status.PLACED:
-            return [_confirmed(order, now=now)]
+            return [OrderConfirmed(**_sale(order), confirmed_at=in_utc(now))]
         case Status.CONFIRMED | Status.SHIPPED:
             return []
         case Status.REJECTED:
@@ -471,10 +476,6 @@ def ship(order: Order | None, *, order_id: OrderId, now: datetime) -> list[Event
         case Status.PLACED | Status.REJECTED | Status.CANCELLED:
             raise NotConfirmed(order_id=order_id, status=order.status)
     assert_never(order.status)
-
-
-def _confirmed(order: Order, *, now: datetime) -> OrderConfirmed:
-    return OrderConfirmed(**_sale(order), confirmed_at=in_utc(now))
 
 
 def _cancelled(order: Order, *, reason: CancellationReason, now: datetime) -> OrderCancelled:

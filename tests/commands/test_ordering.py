@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from domain.ordering.events import OrderPlaced
+from domain.ordering.events import OrderPlaced, PaymentTerms
 from event_store.log import envelope
 from tests.commands.conftest import opened
 from tests.examples import (
@@ -23,6 +23,7 @@ from tests.examples import (
     rejected,
     shipped,
 )
+from tests.payment_examples import authorisation_requested, payment_authorised, payment_created
 from tests.purchase_examples import hold_lifted, order_held
 
 pytestmark = pytest.mark.anyio
@@ -224,6 +225,20 @@ async def test_a_held_order_is_shipped_once_its_hold_is_lifted(given):
     assert [order_held(reason="fraud", held_at=NOW), hold_lifted(reason="fraud", lifted_at=NOW)] == (
         shop.events("order-536365")[2:4]
     )
+
+
+async def test_an_order_whose_payment_is_being_voided_is_refused_before_it_is_held(given):
+    own = {"payment_id": "536365"}
+    shop = await given(
+        placed(payment=PaymentTerms(method_ref="pm_visa")),
+        confirmed(),
+        *(each(**own) for each in (payment_created, authorisation_requested, payment_authorised)),
+    )
+    (await shop.post("/v1/payments/536365/void")).then_accepted(stream="payment-536365", version=4)
+
+    refused = await shop.post("/v1/orders/536365/shipment")
+
+    refused.then_refused(409, "order-is-held", order_id="536365", reasons=["payment"])
 
 
 async def test_a_confirmed_order_is_shipped(given):

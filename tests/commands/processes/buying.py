@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
-from commands import stock_losses
+from commands import amounts_held, stock_losses
 from commands.decision import Decision, DecisionView, StreamState, events_of
 from commands.processes import purchases
 from commands.processes.fulfilment import FULFILMENT
@@ -261,7 +261,9 @@ class Sale:
     def ship(self) -> None:
         if self.sold.status is Status.CONFIRMED:
             with contextlib.suppress(OrderIsHeld):
-                self.append(ORDER, ID, order.ship(self.sold, order_id=ID, now=self.now))
+                shipped = order.ship(self.sold, order_id=ID, now=self.now)
+                amounts_held.require_held(self.sold, DecisionView(self._held), now=self.now)
+                self.append(ORDER, ID, shipped)
 
     def lose_stock(self, quantity: int) -> None:
         """Somebody finds fewer pieces than are reserved, and names the order that is to wait for others."""

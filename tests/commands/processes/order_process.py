@@ -163,6 +163,11 @@ ROWS: Final = (
         "test_an_authorisation_that_expires_before_the_order_is_shipped_is_requested_again",
     ),
     Row(
+        "the staff would ship it before that timer is fired",
+        "refused (`order-is-held`), until it is authorised again",
+        "test_an_order_whose_authorisation_expired_is_not_shipped_before_it_is_held_again",
+    ),
+    Row(
         "it expires while the outcome of a capture is awaited, which fails",
         "authorised again after that, and the order held (`payment`) until it is",
         "test_an_authorisation_that_expires_during_a_capture_is_requested_again_once_that_failed",
@@ -184,7 +189,7 @@ ROWS: Final = (
     ),
     Row(
         "finance voids the payment of a confirmed order",
-        "the order is held (`payment`), and not dispatched",
+        "the order is held (`payment`), and not dispatched, nor in the moment before it is held",
         "test_a_confirmed_order_whose_payment_is_voided_is_held_and_not_dispatched",
     ),
     Row(
@@ -203,7 +208,7 @@ ROWS: Final = (
         "test_an_order_whose_payment_is_voided_is_dispatched_once_several_amounts_pay_it",
     ),
     Row(
-        "the order is shipped after its authorisation expired",
+        "the authorisation of a shipped order expires before it is captured",
         "authorised again, then captured",
         "test_a_shipped_order_whose_authorisation_expired_is_authorised_again_and_captured",
     ),
@@ -351,8 +356,9 @@ buyer whose method was declined names another one by `POST /v1/payments/{payment
 confirmed.
 
 A confirmed order is [held](contexts/ordering.md#holds) while its amount is not, from when the timer `hold` requests it
-again, or its void. One that is only placed is not held after a day without an answer, but cancelled: its
-stock would wait as long as the provider is silent, and what turns out to be held is voided
+again, or its void. A shipment reads the payment itself, so it is refused before that, too. One that is only placed is
+not held after a day without an answer, but cancelled: its stock would wait as long as the provider is silent, and what
+turns out to be held is voided
 ([ADR 93](adr/0093-stock-before-money.md)). The rows of mails are about neither payment nor stock: they are of the
 process `order-mails` and of the sender, which `counterfoil_gateway_calls{gateway="mail"}` counts; a mail that cannot
 be made is [parked](runbooks/parked-key.md) until somebody retries it ([mail](mail.md#delivery)). One that failed is

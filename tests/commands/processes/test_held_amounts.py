@@ -123,22 +123,37 @@ def test_an_order_is_held_while_nobody_knows_whether_its_amount_is_held_again(so
 
 
 class ExpiredOnTheWay(Shipped):
-    """The timer of the hold comes too late: the capture finds out."""
+    """It leaves just before that, and the process comes to it afterwards: the capture finds out."""
 
     requested = asked(authorisation=2, capture=1)
 
     def act(self):
         if self.sold.status is Status.CONFIRMED:
-            self.world.clock.pass_s(timedelta(days=8).total_seconds())
             self.ship()
+            self.world.clock.pass_s(timedelta(days=8).total_seconds())
 
 
 def test_a_shipped_order_whose_authorisation_expired_is_authorised_again_and_captured(sold):
     assert {} == sold(ExpiredOnTheWay)
 
 
+class ExpiredUnnoticed(HeldAgain):
+    """The timer of the hold comes too late, and the staff would ship it meanwhile."""
+
+    def act(self):
+        if self.sold.status is Status.CONFIRMED and self.paid is not None and self.paid.attempt == 1:
+            self.world.clock.pass_s(timedelta(days=8).total_seconds())
+            self.ship()
+            assert self.sold.status is Status.CONFIRMED, "it was shipped although nothing is held"
+        super().act()
+
+
+def test_an_order_whose_authorisation_expired_is_not_shipped_before_it_is_held_again(sold):
+    assert {} == sold(ExpiredUnnoticed)
+
+
 class Voided(Sale):
-    """Finance voids the payment of an order that is confirmed, and the staff would ship it."""
+    """Finance voids the payment of an order that is confirmed, and the staff would ship it at once."""
 
     payment, holds = Authorisation.VOIDED, ("payment",)
     requested = asked(authorisation=1, void=1)
@@ -149,12 +164,10 @@ class Voided(Sale):
         if self.paid.status is Authorisation.AUTHORISED:
             void = authorising.void(self.paid, payment_id=self.paid.payment_id, now=self.now)
             self.append(PAYMENT, ID, void)
-        elif self.paid.status is Authorisation.VOIDED:
-            self.go_on()
+        self.go_on()
 
     def go_on(self):
-        if self.sold.holds:
-            self.ship()
+        self.ship()
 
 
 def test_a_confirmed_order_whose_payment_is_voided_is_held_and_not_dispatched(sold):
@@ -187,7 +200,8 @@ class PaidInAnotherWay(Voided):
     status, holds = Status.SHIPPED, ()
 
     def go_on(self):
-        self.pay()
+        if self.paid.status is Authorisation.VOIDED:
+            self.pay()
         self.ship()
 
     def pay(self):
@@ -234,8 +248,8 @@ class PaidInSeveralWays(PaidInAnotherWay):
         self.append(STORE_CREDIT, CUSTOMER, [*issued, *held])
 
     def ship(self):
-        if self.sold.holds or not self.parts:
-            super().ship()
+        super().ship()
+        assert not self.parts or self.sold.status is Status.CONFIRMED, "it was shipped before it was paid"
 
 
 def test_an_order_whose_payment_is_voided_is_dispatched_once_several_amounts_pay_it(sold):
