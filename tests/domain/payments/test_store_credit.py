@@ -265,6 +265,21 @@ def test_what_was_spent_is_returned_for_good_whatever_became_of_the_credit_of_wh
         settle(*spent, *returned, outcome="released")
 
 
+def test_what_is_released_or_returned_pays_for_nothing():
+    order_id = credit_held().order_id
+
+    assert [TOTAL, TOTAL, 0, 0, 0] == [
+        store_credit.kept_for(after(*events), order_id=order_id)
+        for events in (
+            HELD,
+            (*HELD, credit_spent()),
+            (*HELD, credit_released()),
+            (*HELD, credit_spent(), credit_returned()),
+            ISSUED,
+        )
+    ]
+
+
 def test_what_is_held_covers_the_order():
     covered = covering(Minor(0), credit_held())
 
