@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import reduce
 from typing import Any
 
+from commands.crediting import with_orders
 from commands.decision import Appended, Decision, DecisionView, events_of
 from domain.ids import OrderId
 from domain.inventory import stock_item
@@ -68,7 +69,7 @@ def _credited(order_id: OrderId, view: DecisionView, now: datetime) -> tuple[App
         return ()
     credit = view.current(STORE_CREDIT, order.customer_id)
     back = store_credit.give_back(credit, order_id=order_id, now=now)
-    return events_of(STORE_CREDIT, order.customer_id, back)
+    return with_orders(order.customer_id, back)
 
 
 def _sent_again(

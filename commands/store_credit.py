@@ -4,17 +4,18 @@ from typing import Final
 
 from pydantic import ConfigDict, Field
 
-from commands.decision import DecisionView
+from commands.crediting import with_orders
+from commands.decision import Decision, DecisionView
 from commands.documentation import Caller
 from commands.payloads import Currency, Id, Moment, Payload
 from commands.payments import Amount, payable, require_payable, router
 from commands.recording import Answer
 from commands.routing import command
-from domain.event import Event
 from domain.ids import CreditHoldId, CreditId, CustomerId, OrderId
 from domain.money import Minor
 from domain.ordering.order import ORDER, OrderUnknown
 from domain.payments import store_credit
+from domain.payments.order_credit import ORDER_CREDIT
 from domain.payments.refusals import (
     AmountExceedsDue,
     CardNumberGiven,
@@ -105,11 +106,12 @@ async def hold_store_credit(customer_id: CustomerId, body: HoldCredit, caller: C
     """Keep store credit for an order of the same customer."""
     order_id = OrderId(body.order_id)
 
-    def hold(credit: StoreCredit | None, view: DecisionView) -> list[Event]:
+    def hold(credit: StoreCredit | None, view: DecisionView) -> Decision:
+        view.prefetch(ORDER_CREDIT, (order_id,))
         of = payable(order_id, view, caller)
         if of.customer_id != customer_id:
             raise OrderUnknown(order_id=order_id)
-        return store_credit.hold(
+        held = store_credit.hold(
             credit,
             customer_id=customer_id,
             hold_id=CreditHoldId(body.hold_id),
@@ -117,6 +119,7 @@ async def hold_store_credit(customer_id: CustomerId, body: HoldCredit, caller: C
             amount=None if body.amount is None else Minor(body.amount),
             now=caller.now,
         )
+        return Decision(with_orders(customer_id, held))
 
     return await caller.execute(STORE_CREDIT, customer_id, hold)
 
@@ -131,16 +134,17 @@ async def settle_store_credit(customer_id: CustomerId, body: SettleHold, caller:
     """Spend what is held for an order, or release it. Nothing is spent for an order that is off."""
     hold_id = CreditHoldId(body.hold_id)
 
-    def settle(credit: StoreCredit | None, view: DecisionView) -> list[Event]:
+    def settle(credit: StoreCredit | None, view: DecisionView) -> Decision:
         held = None if credit is None else credit.holds.get(hold_id)
         if held is not None and held.status == "held" and body.outcome == "spent":
             require_payable(view.current(ORDER, held.order_id))
-        return store_credit.settle(
+        settled = store_credit.settle(
             credit,
             customer_id=customer_id,
             hold_id=hold_id,
             outcome=body.outcome,
             now=caller.now,
         )
+        return Decision(with_orders(customer_id, settled))
 
     return await caller.execute(STORE_CREDIT, customer_id, settle)

@@ -67,6 +67,7 @@ from domain.ordering.order import ORDER
 from domain.ordering.purchase import PURCHASE
 from domain.payments import refusals as payment_refusals
 from domain.payments.events import CreditExpiryScheduled
+from domain.payments.order_credit import ORDER_CREDIT
 from domain.payments.payment import PAYMENT
 from domain.payments.store_credit import STORE_CREDIT
 from domain.pricing import coupon, price, promotion, quote, redemption, tax_table, window
@@ -266,7 +267,7 @@ SHIPPING: Final = Context(
 
 PAYMENTS: Final = Context(
     name="payments",
-    aggregates=(PAYMENT, STORE_CREDIT),
+    aggregates=(PAYMENT, STORE_CREDIT, ORDER_CREDIT),
     commands="commands.store_credit:router",
     processes=(CREDIT_EXPIRY, CREDIT_HOLDS),
     gateways=(PROVIDER,),
@@ -300,7 +301,10 @@ PAYMENTS: Final = Context(
         payment_refusals.CreditHoldSettled,
         payment_refusals.NobodyToCredit,
     ),
-    unshown={CreditExpiryScheduled: "each credit is shown with when it expires, and timers are a view"},
+    unshown={
+        CreditExpiryScheduled: "each credit is shown with when it expires, and timers are a view",
+        ORDER_CREDIT: "it is shown in the history of the order, and by its customer's store credit",
+    },
 )
 
 CUSTOMERS: Final = Context(

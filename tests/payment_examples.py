@@ -232,6 +232,11 @@ def credit_returned(**changes: Any) -> events.CreditReturned:
     return replace(example, **changes)
 
 
+def order_credit_changed(**changes: Any) -> events.OrderCreditChanged:
+    of_it = {"order_id": ORDER, "hold_id": HOLD, "currency": GBP, "amount": TOTAL}
+    return replace(events.OrderCreditChanged(**of_it, status="held", changed_at=NOW), **changes)
+
+
 def credit_expired(**changes: Any) -> events.CreditExpired:
     return replace(events.CreditExpired(**_CREDIT, credit_id=CREDIT, number=1, expired_at=EXPIRES), **changes)
 
@@ -275,4 +280,5 @@ OF_STORE_CREDIT: Final[tuple[Event, ...]] = (
     credit_expired(),
     credit_spent(),
     credit_returned(),
+    order_credit_changed(),
 )

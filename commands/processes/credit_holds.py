@@ -3,21 +3,23 @@
 from datetime import datetime
 from typing import Final
 
-from commands.decision import Decision, DecisionView, events_of
+from commands.crediting import with_orders
+from commands.decision import Decision, DecisionView
 from commands.processes.process import Process, Streams
 from domain.ids import CustomerId, OrderId
 from domain.ordering.events import OrderCancelled, OrderRejected
 from domain.ordering.order import ORDER
 from domain.payments import store_credit
+from domain.payments.order_credit import ORDER_CREDIT
 from domain.payments.store_credit import STORE_CREDIT
 from event_store.consumers.starting import HEAD
 
-CREDIT_HOLDS: Final = Process("credit-holds", writes=(STORE_CREDIT,), start=HEAD)
+CREDIT_HOLDS: Final = Process("credit-holds", writes=(STORE_CREDIT, ORDER_CREDIT), start=HEAD)
 
 
 def credit_of_customer(event: OrderCancelled) -> Streams:
     """The store credit of the order's customer, if it has one."""
-    return [] if event.customer_id is None else [(STORE_CREDIT, event.customer_id)]
+    return _credit_of(event.order_id, event.customer_id)
 
 
 @CREDIT_HOLDS.when(OrderCancelled, reads=credit_of_customer)
@@ -33,14 +35,17 @@ def rejected_order(event: OrderRejected) -> Streams:
 
 def credit_of_its_customer(event: OrderRejected, view: DecisionView) -> Streams:
     """The store credit of the customer that the order has, if it has one."""
-    customer_id = _customer_of(event.order_id, view)
-    return [] if customer_id is None else [(STORE_CREDIT, customer_id)]
+    return _credit_of(event.order_id, _customer_of(event.order_id, view))
 
 
 @CREDIT_HOLDS.when(OrderRejected, reads=rejected_order, then_reads=credit_of_its_customer)
 def give_back_of_rejected(event: OrderRejected, view: DecisionView, now: datetime) -> Decision:
     """The same, of what came before its stock was found to be short, or nobody had decided."""
     return _given_back(event.order_id, _customer_of(event.order_id, view), view, now)
+
+
+def _credit_of(order_id: OrderId, customer_id: CustomerId | None) -> Streams:
+    return [] if customer_id is None else [(STORE_CREDIT, customer_id), (ORDER_CREDIT, order_id)]
 
 
 def _customer_of(order_id: OrderId, view: DecisionView) -> CustomerId | None:
@@ -55,4 +60,4 @@ def _given_back(
         return Decision()
     credit = view.current(STORE_CREDIT, customer_id)
     back = store_credit.give_back(credit, order_id=order_id, now=now)
-    return Decision(events_of(STORE_CREDIT, customer_id, back))
+    return Decision(with_orders(customer_id, back))

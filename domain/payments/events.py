@@ -33,6 +33,7 @@ RefundReason = Literal["return", "cancellation", "goodwill", "duplicate", "fraud
 RefundTarget = Literal["original", "store_credit"]
 ManualMethod = Literal["cash", "bank_transfer", "cheque", "other"]
 CreditReason = Literal["refund", "goodwill"]
+CreditHoldStatus = Literal["held", "spent", "released", "returned"]
 DisputeReason = Literal["fraud", "not_received", "not_as_described", "duplicate", "other"]
 
 ProviderRef = Annotated[str, PublicText("the provider's own number of what it did")]
@@ -439,6 +440,18 @@ class CreditReturned(Event, frozen=True, kw_only=True):
     amount: Minor
     credit_id: CreditId
     returned_at: Moment
+
+
+@event_type("payments.order_credit_changed.v1", partition=_order)
+class OrderCreditChanged(Event, frozen=True, kw_only=True):
+    """Where store credit of an order stands, in the partition of the order: its customer's events are of another."""
+
+    order_id: OrderId
+    hold_id: CreditHoldId
+    currency: Currency
+    amount: Minor
+    status: CreditHoldStatus
+    changed_at: Moment
 
 
 @event_type("payments.credit_expired.v1", tags=_of_customer)

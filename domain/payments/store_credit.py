@@ -29,6 +29,7 @@ from domain.payments.events import (
     CreditExpired,
     CreditExpiryScheduled,
     CreditHeld,
+    CreditHoldStatus,
     CreditIssued,
     CreditReleased,
     CreditReturned,
@@ -44,10 +45,9 @@ from domain.payments.refusals import (
     InsufficientCredit,
 )
 
-HoldStatus = Literal["held", "spent", "released", "returned"]
 HoldOutcome = Literal["spent", "released"]
 
-_KEPT: Final[frozenset[HoldStatus]] = frozenset({"held", "spent"})
+_KEPT: Final[frozenset[CreditHoldStatus]] = frozenset({"held", "spent"})
 
 CLOCKS_DIFFER_BY: Final = timedelta(minutes=1)
 """A timer is due by the clock of the database, and its decision is given that of the process that fires it."""
@@ -70,7 +70,7 @@ class CreditHold(Struct, frozen=True, kw_only=True):
     currency: Currency
     amount: Minor
     parts: tuple[CreditUsed, ...]
-    status: HoldStatus = "held"
+    status: CreditHoldStatus = "held"
 
 
 class StoreCredit(Struct, frozen=True, kw_only=True):
@@ -383,6 +383,6 @@ def _moved(credit: StoreCredit, parts: tuple[CreditUsed, ...], sign: int) -> Sto
     return replace(credit, credits=changed)
 
 
-def _ended(credit: StoreCredit, hold_id: CreditHoldId, status: HoldStatus) -> StoreCredit:
+def _ended(credit: StoreCredit, hold_id: CreditHoldId, status: CreditHoldStatus) -> StoreCredit:
     ended = replace(credit.holds[hold_id], status=status)
     return replace(credit, holds={**credit.holds, hold_id: ended})

@@ -37,9 +37,11 @@ from domain.payments.events import (
     ChargebackLost,
     ChargebackOpened,
     ChargebackWon,
+    CreditHoldStatus,
     CustomerActionRequired,
     ManualPaymentRecorded,
     ManualRefundRecorded,
+    OrderCreditChanged,
     PaymentAuthorised,
     PaymentCaptured,
     RefundFailed,
@@ -153,6 +155,26 @@ def voided(history: OrderHistory | None, event: AuthorisationVoided) -> OrderHis
     return _with(replace(history, held=_not_below_zero(history.held - event.released)), step)
 
 
+_CREDIT: Final[dict[CreditHoldStatus, tuple[Step, dict[str, int]]]] = {
+    "held": ("credit_held", {"credit_held": 1}),
+    "spent": ("credit_spent", {"credit_held": -1, "credit_spent": 1}),
+    "released": ("credit_released", {"credit_held": -1}),
+    "returned": ("credit_returned", {"credit_returned": 1}),
+}
+
+
+@order_history.on(OrderCreditChanged)
+def credited(history: OrderHistory | None, event: OrderCreditChanged) -> OrderHistory | None:
+    """Store credit pays for the order, or is its customer's again."""
+    if history is None:
+        return None
+    step, sums = _CREDIT[event.status]
+    return _with(
+        replace(history, **_summed(history, sums, event.amount)),
+        TimelineStep(step=step, at=event.changed_at, amount=event.amount),
+    )
+
+
 @order_history.on(OrderHeld)
 def held(history: OrderHistory, event: OrderHeld) -> OrderHistory:
     """The parcel is not to be sent."""
@@ -245,10 +267,7 @@ def _attach(event_type: type[Event], happened: _Happened) -> None:
     def noted(history: OrderHistory | None, event: Any) -> OrderHistory | None:
         if history is None:
             return None
-        sums = {
-            name: _not_below_zero(getattr(history, name) + sign * event.amount)
-            for name, sign in happened.sums.items()
-        }
+        sums = _summed(history, happened.sums, getattr(event, "amount", 0))
         step = TimelineStep(
             step=happened.step,
             at=getattr(event, happened.at),
@@ -276,8 +295,8 @@ def _with(history: OrderHistory, step: TimelineStep) -> OrderHistory:
 
 def _axis(history: OrderHistory) -> PaymentAxis:
     """Where the payments stand together, compared with the total of the order."""
-    captured, held = history.captured, history.held
-    if captured and history.returned >= captured:
+    captured, held = history.captured + history.credit_spent, history.held + history.credit_held
+    if captured and history.returned + history.credit_returned >= captured:
         return "refunded"
     if captured >= history.total > 0:
         return "captured"
@@ -286,6 +305,11 @@ def _axis(history: OrderHistory) -> PaymentAxis:
     if held:
         return "authorised" if held >= history.total else "partial"
     return "pending" if history.asked else "none"
+
+
+def _summed(history: OrderHistory, sums: dict[str, int], amount: int) -> dict[str, Minor]:
+    """The sums that an amount is added to, or taken from."""
+    return {name: _not_below_zero(getattr(history, name) + sign * amount) for name, sign in sums.items()}
 
 
 def _not_below_zero(amount: int) -> Minor:

@@ -67,6 +67,10 @@ Step = Literal[
     "chargeback_opened",
     "chargeback_won",
     "chargeback_lost",
+    "credit_held",
+    "credit_spent",
+    "credit_released",
+    "credit_returned",
     "label_bought",
     "label_refused",
     "parcel_lost",
@@ -139,7 +143,9 @@ class OrderHistory(Row, frozen=True, kw_only=True):
     """What became of one order, its payments and its parcel: three axes, and the steps in the order of the log.
 
     `held` is what a provider holds and did not take, `captured` what was taken, `returned` what of that went back,
-    `disputed` what a bank took until it decides, and `asked` counts requests that no provider has answered. The `total`
+    `disputed` what a bank took until it decides, and `asked` counts requests that no provider has answered. Of store
+    credit `credit_held` is what is kept for it, `credit_spent` what paid for it, and `credit_returned` what of that is
+    its customer's again; `payment` takes both together. The `total`
     is after `discounts`, which were taken off lines by `promotions`, and has the `tax`, rounded as `rounding` says, as
     far as prices do not hold it. `prices` say of which lists unit prices are. `holds` are the reasons for which the
     order is not to be shipped.
@@ -159,6 +165,9 @@ class OrderHistory(Row, frozen=True, kw_only=True):
     returned: Minor = Minor(0)
     disputed: Minor = Minor(0)
     asked: int = 0
+    credit_held: Minor = Minor(0)
+    credit_spent: Minor = Minor(0)
+    credit_returned: Minor = Minor(0)
     discounts: tuple[LineDiscount, ...] = ()
     promotions: tuple[PromotionDiscount, ...] = ()
     prices: tuple[LinePrice, ...] = ()

@@ -9,13 +9,13 @@ from domain.money import Minor
 from domain.payments.events import (
     CreditExpired,
     CreditHeld,
+    CreditHoldStatus,
     CreditIssued,
     CreditReleased,
     CreditReturned,
     CreditSpent,
     CreditUsed,
 )
-from domain.payments.store_credit import HoldStatus
 from projections.payments.views import (
     CreditBalance,
     CreditPart,
@@ -96,7 +96,7 @@ def _moved(credit: StoreCreditDetails, parts: Iterable[CreditUsed], sign: int) -
 
 
 def _ended(
-    credit: StoreCreditDetails, event: CreditSpent | CreditReleased | CreditReturned, status: HoldStatus
+    credit: StoreCreditDetails, event: CreditSpent | CreditReleased | CreditReturned, status: CreditHoldStatus
 ) -> StoreCreditDetails:
     holds = (replace(each, status=status) if each.hold_id == event.hold_id else each for each in credit.holds)
     return replace(credit, holds=tuple(holds))

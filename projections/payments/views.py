@@ -20,6 +20,7 @@ from domain.money import Currency, Minor
 from domain.ordering.order import ORDER
 from domain.payments.events import (
     ActionKind,
+    CreditHoldStatus,
     CreditReason,
     CreditUsed,
     ManualMethod,
@@ -29,7 +30,7 @@ from domain.payments.events import (
     RefundTarget,
 )
 from domain.payments.payment import PAYMENT
-from domain.payments.store_credit import STORE_CREDIT, HoldStatus
+from domain.payments.store_credit import STORE_CREDIT
 from domain.text import MethodRef, Word
 from projections.view import DEFERRED, ELSEWHERE, KEYED, Row, View
 
@@ -194,7 +195,7 @@ class HoldPart(Struct, frozen=True, kw_only=True):
     order_id: OrderId
     currency: Currency
     amount: Minor
-    status: HoldStatus
+    status: CreditHoldStatus
     parts: tuple[CreditUsed, ...]
 
 

@@ -18,6 +18,7 @@ IDS: Final = {
     "customer_group": "customer_id",
     "coupon": "code",
     "grants": "account_id",
+    "order_credit": "order_id",
     "pauses": "consumer",
     "price": "sku",
     "price_lists": "channel",

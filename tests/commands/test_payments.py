@@ -24,6 +24,7 @@ from tests.payment_examples import (
     credit_held,
     credit_issued,
     manual_payment_recorded,
+    order_credit_changed,
     payment_created,
 )
 
@@ -131,6 +132,25 @@ async def test_nothing_that_is_held_is_spent_for_an_order_that_is_off(given):
     refused = await shop.post(path, {"hold_id": HOLD, "outcome": "spent"})
     refused.then_refused(409, "order-not-payable", status="cancelled")
     assert (await shop.post(path, {"hold_id": HOLD, "outcome": "released"})).status == 201
+
+
+async def test_what_becomes_of_store_credit_is_recorded_for_its_order_in_the_same_append(given):
+    shop = await given(placed(), credit_issued(expires_at=None))
+    path = f"/v1/store-credits/{CUSTOMER}"
+    holds = [{"hold_id": hold_id, "order_id": ORDER, "amount": 265} for hold_id in ("h-1", "h-2")]
+
+    for hold, outcome in zip(holds, ("spent", "released"), strict=True):
+        for _ in range(2):
+            await shop.post(f"{path}/holds", hold)
+            await shop.post(f"{path}/settlements", {"hold_id": hold["hold_id"], "outcome": outcome})
+
+    of_customer, of_order = map(shop.recorded, (f"store_credit-{CUSTOMER}", f"order_credit-{ORDER}"))
+    assert [
+        order_credit_changed(hold_id=hold_id, amount=265, status=status)
+        for hold_id, status in (("h-1", "held"), ("h-1", "spent"), ("h-2", "held"), ("h-2", "released"))
+    ] == shop.events(f"order_credit-{ORDER}")
+    assert {f"order-{ORDER}"} == {each.key for each in of_order}
+    assert [each.position + 1 for each in of_customer[1:]] == [each.position for each in of_order]
 
 
 async def test_of_those_who_spend_store_credit_at_once_none_spends_what_another_has_spent(given):

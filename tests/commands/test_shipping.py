@@ -24,6 +24,7 @@ from tests.payment_examples import (
     credit_issued,
     credit_returned,
     credit_spent,
+    order_credit_changed,
 )
 from tests.purchase_examples import loss_settled, manual_label_recorded, parcel_lost
 
@@ -99,6 +100,7 @@ async def test_store_credit_that_paid_for_a_lost_parcel_is_its_customers_again(g
     assert [credit_returned()] == shop.events(f"store_credit-{CUSTOMER}")[3:]
     await shop.post(f"{LOSS}/settlement", {"remedy": "refund"})
     assert [credit_returned()] == shop.events(f"store_credit-{CUSTOMER}")[3:]
+    assert [order_credit_changed(status="returned")] == shop.events(f"order_credit-{ORDER}")
 
 
 async def test_a_lost_parcel_that_is_sent_again_is_paid_as_it_was(given):

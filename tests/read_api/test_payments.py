@@ -9,6 +9,7 @@ from counterfoil.testing import queries
 from domain.ids import CaptureId, OrderId, PaymentId
 from domain.money import Minor
 from domain.ordering.order import ORDER as ORDERS
+from domain.payments.order_credit import ORDER_CREDIT
 from domain.payments.payment import PAYMENT as PAYMENTS
 from domain.shipping.shipment import SHIPMENT
 from tests.examples import confirmed, placed, shipped
@@ -17,11 +18,13 @@ from tests.payment_examples import (
     ORDER,
     PAYMENT,
     TILL,
+    TOTAL,
     authorisation_requested,
     authorisation_uncertain,
     capture_requested,
     manual_payment_recorded,
     manual_refund_recorded,
+    order_credit_changed,
     payment_authorised,
     payment_captured,
     payment_created,
@@ -101,3 +104,21 @@ async def test_an_order_whose_lost_parcel_was_paid_by_hand_is_listed_until_its_m
         )
 
         assert ([], [ORDER], []) == (before, settled, await due())
+
+
+async def test_the_history_of_an_order_says_what_store_credit_paid_for_and_what_was_returned(database_url):
+    async with queries.opened(database_url, *SHOP_CONTEXTS) as shop:
+        of_it = {"order_id": ORDER}
+        changes = [order_credit_changed(**of_it, status=each) for each in ("held", "spent", "returned")]
+        await shop.record(
+            (ORDERS, ORDER, placed(**of_it)), *((ORDER_CREDIT, ORDER, each) for each in changes)
+        )
+        await shop.carried()
+        history = (await shop.get(f"/v1/orders/{ORDER}/history")).body
+        listed = (await shop.get("/v1/order-history?payment=refunded")).body["items"]
+
+    assert [ORDER] == [each["order_id"] for each in listed]
+    assert (0, TOTAL, TOTAL) == tuple(history[f"credit_{each}"] for each in ("held", "spent", "returned"))
+    assert ["credit_held", "credit_spent", "credit_returned"] == [
+        each["step"] for each in history["timeline"][1:]
+    ]

@@ -25,6 +25,7 @@ from domain.catalogue.listing import LISTING
 from domain.customers.customer import CUSTOMER
 from domain.event import type_name
 from domain.ordering.purchase import PURCHASE
+from domain.payments.order_credit import ORDER_CREDIT
 from domain.payments.payment import PAYMENT
 from domain.payments.store_credit import STORE_CREDIT
 from event_store.log import codec, reading
@@ -92,7 +93,17 @@ UNRELEASED = {
     *(type_name(event) for event in PRICING.events),
     *(
         type_name(event)
-        for aggregate in (CUSTOMER, CART, PAYMENT, STORE_CREDIT, PURCHASE, CHANNEL, CATEGORY, LISTING)
+        for aggregate in (
+            CUSTOMER,
+            CART,
+            PAYMENT,
+            STORE_CREDIT,
+            ORDER_CREDIT,
+            PURCHASE,
+            CHANNEL,
+            CATEGORY,
+            LISTING,
+        )
         for event in aggregate.events
     ),
     "identity.account_closed.v1",

@@ -3,6 +3,7 @@
 from commands.processes.credit_holds import CREDIT_HOLDS, credit_of_customer, rejected_order
 from counterfoil.testing.spec import given_streams
 from domain.ordering.order import ORDER
+from domain.payments.order_credit import ORDER_CREDIT
 from domain.payments.store_credit import STORE_CREDIT
 from tests.examples import cancelled, placed, rejected
 from tests.payment_examples import (
@@ -13,6 +14,7 @@ from tests.payment_examples import (
     credit_released,
     credit_returned,
     credit_spent,
+    order_credit_changed,
 )
 
 CANCELLED = cancelled(order_id=credit_held().order_id, customer_id=CUSTOMER)
@@ -24,11 +26,16 @@ def of_customer(*events):
     return [(STORE_CREDIT, CUSTOMER, event) for event in events]
 
 
+def given_back(event, status):
+    of_order = order_credit_changed(order_id=event.order_id, status=status)
+    return (STORE_CREDIT, CUSTOMER, event), (ORDER_CREDIT, event.order_id, of_order)
+
+
 def test_store_credit_that_is_held_for_a_cancelled_order_is_released():
     given_streams(*of_customer(*HELD)).when(CREDIT_HOLDS, CANCELLED, now=NOW).then(
-        (STORE_CREDIT, CUSTOMER, credit_released())
+        *given_back(credit_released(), "released")
     )
-    assert [(STORE_CREDIT, CUSTOMER)] == credit_of_customer(CANCELLED)
+    assert [(STORE_CREDIT, CUSTOMER), (ORDER_CREDIT, CANCELLED.order_id)] == credit_of_customer(CANCELLED)
 
 
 def test_store_credit_that_was_spent_on_an_order_that_is_off_is_returned():
@@ -37,7 +44,7 @@ def test_store_credit_that_was_spent_on_an_order_that_is_off_is_returned():
 
     for trigger in (CANCELLED, REJECTED):
         given_streams(order, *spent).when(CREDIT_HOLDS, trigger, now=NOW).then(
-            (STORE_CREDIT, CUSTOMER, credit_returned())
+            *given_back(credit_returned(), "returned")
         )
 
 
@@ -53,7 +60,7 @@ def test_store_credit_that_is_held_for_a_rejected_order_is_released():
         return (ORDER, REJECTED.order_id, placed(order_id=REJECTED.order_id, customer_id=customer_id))
 
     given_streams(of(CUSTOMER), *of_customer(*HELD)).when(CREDIT_HOLDS, REJECTED, now=NOW).then(
-        (STORE_CREDIT, CUSTOMER, credit_released())
+        *given_back(credit_released(), "released")
     )
     given_streams(of(None), *of_customer(*HELD)).when(CREDIT_HOLDS, REJECTED, now=NOW).then()
     assert [(ORDER, REJECTED.order_id)] == rejected_order(REJECTED)

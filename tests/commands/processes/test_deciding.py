@@ -370,13 +370,16 @@ def test_streams_that_only_a_state_names_are_loaded_after_it_for_all_triggers_at
     driving.take(first, *orders)
     then = driving.load()
     driving.take(then, *orders, dict.fromkeys(then.streams, ABSENT))
-    named = ["store_credit-co1", "store_credit-co2", "store_credit-co3"]
+    named = [f"{of}o{number}" for of in ("order_credit-", "store_credit-c") for number in (1, 2, 3)]
 
     requests = driving.appended()
 
     assert ["order-o1", "order-o2", "order-o3"] == sorted(first.streams)
     assert named == sorted({*then.streams} - {*first.streams})
-    assert [Expectation(each, 0) for each in named] == [each.expectations[-1] for each in requests]
+    assert [
+        (Expectation(f"store_credit-co{number}", 0), Expectation(f"order_credit-o{number}", 0))
+        for number in (1, 2, 3)
+    ] == [each.expectations[-2:] for each in requests]
 
 
 def test_a_stream_that_cannot_be_folded_parks_only_what_reads_it():

@@ -27,7 +27,7 @@ def test_processes_that_write_the_same_streams_share_a_lease():
     assert [
         ("processes:order-payment-purchase-redemption-stock", ["fulfilment", "restock", "purchases"]),
         ("processes:cart", ["carts-left"]),
-        ("processes:store_credit", ["credit-expiry", "credit-holds"]),
+        ("processes:order_credit-store_credit", ["credit-expiry", "credit-holds"]),
         ("processes:account-external", ["account-closing"]),
     ] == grouped(*SHOP)
 
@@ -36,7 +36,7 @@ def test_processes_that_share_no_stream_have_leases_of_their_own():
     assert [
         ("processes:order-payment-purchase-redemption-stock", ["fulfilment", "restock", "purchases"]),
         ("processes:cart", ["carts-left"]),
-        ("processes:store_credit", ["credit-expiry", "credit-holds"]),
+        ("processes:order_credit-store_credit", ["credit-expiry", "credit-holds"]),
         ("processes:account-external", ["account-closing"]),
         ("processes:packing", ["packing"]),
     ] == grouped(*SHOP, PACKING)

@@ -114,6 +114,7 @@ def test_store_credit_of_orders_that_are_rejected_is_released_for_the_customers_
     with running(database_url):
         eventually(lambda: counted(database_url).get("payments.credit_released.v1") == 3)
 
+    assert 3 == counted(database_url)["payments.order_credit_changed.v1"]
     assert 3 == counted(database_url)["ordering.order_rejected.v2"]
 
 
@@ -449,8 +450,8 @@ def test_processes_that_share_no_stream_work_while_others_only_stand_by(database
 
         lines = [
             *("processes:account-external active", "processes:cart active"),
-            *("processes:order-payment-purchase-redemption-stock standby", "processes:packing active"),
-            "processes:store_credit active",
+            "processes:order-payment-purchase-redemption-stock standby",
+            *("processes:order_credit-store_credit active", "processes:packing active"),
         ]
         with running(database_url, processes=processes) as work:
             eventually(lambda: shown() == (lines, 1))

@@ -23,13 +23,16 @@ from tests.examples import (
     shipped,
 )
 from tests.payment_examples import (
+    TOTAL,
     authorisation_declined,
     authorisation_requested,
     authorisation_voided,
     capture_requested,
     manual_payment_recorded,
+    order_credit_changed,
     payment_authorised,
     payment_captured,
+    refund_succeeded,
 )
 from tests.purchase_examples import (
     backorder_filled,
@@ -167,6 +170,46 @@ def test_two_payments_are_compared_with_the_total_together():
     )
 
     assert ["partial", "authorised", "captured"] == [row.payment for row in (held, both, paid)]
+
+
+@pytest.mark.parametrize(
+    ("facts", "payment", "sums"),
+    [
+        (("held",), "authorised", (TOTAL, 0, 0)),
+        (("held", "released"), "none", (0, 0, 0)),
+        (("held", "spent"), "captured", (0, TOTAL, 0)),
+        (("held", "spent", "returned"), "refunded", (0, TOTAL, TOTAL)),
+    ],
+)
+def test_a_history_says_what_store_credit_pays_for_and_what_of_it_is_its_customers_again(
+    facts, payment, sums
+):
+    row = history(*(order_credit_changed(status=each) for each in facts))
+
+    assert (payment, sums) == (row.payment, (row.credit_held, row.credit_spent, row.credit_returned))
+    assert (0, 0, 0) == (row.held, row.captured, row.returned), "the provider has no part in it"
+    assert [(f"credit_{each}", NOW, TOTAL) for each in facts] == [
+        (step.step, step.at, step.amount) for step in row.timeline[1:]
+    ]
+
+
+def test_store_credit_and_payments_are_compared_with_the_total_together():
+    of_credit = {"amount": Minor(265)}
+    half = (order_credit_changed(**of_credit), authorisation_requested(amount=Minor(1_000)))
+    held = (*half, payment_authorised(amount=Minor(1_000)))
+    spent = (*held, payment_captured(amount=Minor(1_000)), order_credit_changed(**of_credit, status="spent"))
+    back = order_credit_changed(**of_credit, status="returned")
+
+    assert ["partial", "authorised", "captured"] == [history(*each).payment for each in (half, held, spent)]
+    assert "captured" == history(*spent, back).payment, "what was captured has not gone back"
+    refunded = refund_succeeded(amount=Minor(1_000))
+    assert ["captured", "refunded"] == [
+        history(*spent, *each).payment for each in ((refunded,), (refunded, back))
+    ]
+
+
+def test_store_credit_of_an_order_that_is_in_no_log_makes_no_row():
+    assert {} == folded(order_history, order_credit_changed())
 
 
 def test_what_a_payment_does_not_collect_any_more_is_not_held():
