@@ -33,7 +33,7 @@ from domain.payments.events import (
     RefundTarget,
 )
 from domain.payments.payment import PAYMENT, Payment
-from domain.payments.refunding import Ordered
+from domain.payments.refunding import Ordered, OrderedLine
 from domain.payments.refusals import (
     AmountExceedsCapturable,
     AmountExceedsDue,
@@ -71,6 +71,11 @@ COVERED: Final[Tagged[Minor]] = Tagged(
     authorising.covering,
 )
 """How much of an order its payments and store credit cover."""
+
+PAYERS: Final[Tagged[tuple[PaymentId, ...]]] = Tagged(
+    (PaymentCreated, ManualPaymentRecorded), (), authorising.paying
+)
+"""The payments of an order."""
 
 _PAYS: Final = Owned("payments:pay")
 _ORDER: Final = (OrderUnknown, OrderNotPayable, PaymentIdTaken, AmountExceedsDue, CardNumberGiven)
@@ -329,7 +334,7 @@ async def refund_payment(payment_id: PaymentId, body: RefundAmount, caller: Call
     def refund(payment: Payment | None, view: DecisionView) -> Decision:
         refunded = refunding.refund(payment, payment_id=payment_id, request=request, now=caller.now)
         if refunded and payment is not None and (request.lines or request.shipping):
-            refunding.require_ordered(request, _ordered(payment.order_id, view))
+            refunding.require_ordered(request, ordered(payment, view))
         decided = events_of(PAYMENT, payment_id, refunded)
         if not refunded or request.to == "original":
             return Decision(decided)
@@ -426,11 +431,21 @@ def require_payable(order: Order | None) -> None:
         raise OrderNotPayable(order_id=order.order_id, status=order.status)
 
 
-def _ordered(order_id: OrderId, view: DecisionView) -> Ordered:
+def ordered(payment: Payment, view: DecisionView) -> Ordered:
+    """The order of a payment, and what its payments gave back, exactly as it is when the refund is recorded."""
+    order_id, tag = payment.order_id, payments_tag(payment.order_id)
+    view.prefetch_tagged(PAYERS, tag)
     order = view.known(ORDER, order_id)  # its lines never change
     assert order is not None, "a payment is of an order"
-    shipping = Minor(sum(each.total for each in order.skus if not each.stocked))
-    return Ordered(order_id=order_id, pieces=order.pieces, shipping=shipping)
+    others = [each for each in view.tagged(PAYERS, tag) if each != payment.payment_id]
+    view.prefetch(PAYMENT, others)
+    payments = [payment, *(view.current(PAYMENT, each) for each in others)]
+    lines = [
+        OrderedLine(pieces=each.quantity, total=each.total, is_shipping=not each.stocked)
+        for each in order.lines
+    ]
+    refunds = [refund for each in payments if each is not None for refund in each.refunds.values()]
+    return Ordered(order_id=order_id, lines=tuple(lines), refunds=tuple(refunds))
 
 
 def _payer(payment: Payment) -> str | None:

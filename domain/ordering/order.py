@@ -67,7 +67,7 @@ class Status(StrEnum):
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """The state that decisions need and later events repeat. `pieces` are those of each line, `units` of all.
+    """The state that decisions need and later events repeat. `units` are the pieces of all lines.
 
     `reachable`: its contact data has an address of e-mail. `redeems`: it uses a coupon. `holds`: why it is not to be
     shipped. `lost`: the SKUs of which nothing is reserved any more. `backordered`: pieces that it waits for, by SKU.
@@ -81,7 +81,7 @@ class Order(Struct, frozen=True, kw_only=True):
     placed_at: datetime
     country: str
     currency: Currency
-    pieces: tuple[int, ...]
+    lines: tuple[OrderLine, ...]
     skus: tuple[SkuTotal, ...]
     units: int
     total: Minor
@@ -308,7 +308,7 @@ def _placed(event: OrderPlaced) -> Order:
         placed_at=event.placed_at,
         country=event.country,
         currency=event.currency,
-        pieces=tuple(line.quantity for line in event.lines),
+        lines=event.lines,
         skus=per_sku(event.lines),
         units=sum(line.quantity for line in event.lines),
         total=event.total,
@@ -493,7 +493,7 @@ def _sale(order: Order) -> dict[str, Any]:
         "placed_at": order.placed_at,
         "country": order.country,
         "currency": order.currency,
-        "lines": len(order.pieces),
+        "lines": len(order.lines),
         "skus": order.skus,
         "units": order.units,
         "total": order.total,

@@ -65,6 +65,13 @@ def covering(covered: Minor, event: Event) -> Minor:
     raise AssertionError(f"{type(event).__name__} does not change what is due")
 
 
+def paying(
+    payments: tuple[PaymentId, ...], event: PaymentCreated | ManualPaymentRecorded
+) -> tuple[PaymentId, ...]:
+    """The payments of an order after one more."""
+    return (*payments, event.payment_id)
+
+
 def create(
     payment: Payment | None,
     *,

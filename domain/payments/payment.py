@@ -46,6 +46,7 @@ from domain.payments.events import (
     PaymentCaptured,
     PaymentCreated,
     PspEventIngested,
+    RefundedLine,
     RefundFailed,
     RefundRequested,
     RefundReversed,
@@ -86,13 +87,18 @@ class MovementStep(StrEnum):
 
 
 class Movement(Struct, frozen=True, kw_only=True):
-    """A capture, a refund or a chargeback. Captures and refunds are numbered, each kind from 1; 0: by hand."""
+    """A capture, a refund or a chargeback. Captures and refunds are numbered, each kind from 1; 0: by hand.
+
+    `lines` and `shipping` are what a refund is for, as far as it says so.
+    """
 
     amount: Minor
     step: MovementStep
     number: int = 0
     auth_ref: str = ""
     to: RefundTarget = "original"
+    lines: tuple[RefundedLine, ...] = ()
+    shipping: Minor = Minor(0)
 
 
 class Payment(Struct, frozen=True, kw_only=True):
@@ -360,6 +366,8 @@ def _refunding(
             number=event.number,
             auth_ref=event.auth_ref,
             to=event.to,
+            lines=event.lines,
+            shipping=event.shipping,
         )
         return replace(
             payment,

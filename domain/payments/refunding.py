@@ -53,26 +53,50 @@ class RefundRequest(Struct, frozen=True, kw_only=True):
     auth_ref: str | None = None
 
 
+class OrderedLine(Struct, frozen=True, kw_only=True):
+    """A line of an order: its pieces and what they cost; of what is not kept in stock, it is its shipping."""
+
+    pieces: int
+    total: Minor
+    is_shipping: bool
+
+
 class Ordered(Struct, frozen=True, kw_only=True):
-    """The order that a refund is about: the pieces of each of its lines, the first being line 1, and its shipping."""
+    """The order that a refund is about: its lines, the first being line 1, and what was refunded of it before.
+
+    `refunds` are those of all its payments.
+    """
 
     order_id: OrderId
-    pieces: tuple[int, ...]
-    shipping: Minor
+    lines: tuple[OrderedLine, ...]
+    refunds: tuple[Movement, ...] = ()
 
 
 def require_ordered(request: RefundRequest, ordered: Ordered) -> None:
-    """Refuse a refund whose parts its order does not have; what earlier refunds were for is not counted.
+    """Refuse a refund whose parts its order does not have, or has given back, or is about to.
+
+    A refund that failed or came back gave nothing back; one that says nothing of its parts counts for none.
 
     Raises:
-        RefundBeyondOrder: a line is not there, or has fewer pieces, or its shipping came to less.
+        RefundBeyondOrder: a line is not there, or fewer pieces or less money of it, or less shipping.
     """
-    back: Counter[int] = Counter()
-    for line in request.lines:
-        back[line.line_id] += line.quantity
-    pieces = dict(enumerate(ordered.pieces, start=1))
-    beyond = [f"line {each}" for each, quantity in sorted(back.items()) if quantity > pieces.get(each, 0)]
-    if request.shipping > ordered.shipping:
+    before = [each for each in ordered.refunds if each.step in {MovementStep.PENDING, MovementStep.DONE}]
+    pieces: Counter[int] = Counter()
+    amounts: Counter[int] = Counter()
+    for line in (*request.lines, *(line for refund in before for line in refund.lines)):
+        pieces[line.line_id] += line.quantity
+        amounts[line.line_id] += line.amount
+    lines = dict(enumerate(ordered.lines, start=1))
+    named = {line.line_id for line in request.lines}
+    beyond = [
+        f"line {each}"
+        for each in sorted(named)
+        if each not in lines or pieces[each] > lines[each].pieces or amounts[each] > lines[each].total
+    ]
+    shipping = {each: line.total for each, line in lines.items() if line.is_shipping}
+    # Shipping is given back as such, or as the lines that it is: by both together no more than they cost.
+    back = request.shipping + sum(each.shipping for each in before) + sum(amounts[each] for each in shipping)
+    if (request.shipping or named & shipping.keys()) and back > sum(shipping.values()):
         beyond.append("shipping")
     if beyond:
         raise RefundBeyondOrder(order_id=ordered.order_id, parts=tuple(beyond))

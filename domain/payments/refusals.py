@@ -296,12 +296,13 @@ class RefundDoesNotAddUp(Unacceptable):
 
 @dataclass(kw_only=True, eq=False)
 class RefundBeyondOrder(Unacceptable):
-    """Its parts were not all ordered."""
+    """Its parts were not all ordered, or went back before."""
 
     title = "The refund is for more than was ordered"
     meaning = (
-        "The order does not have the lines, or not so many pieces of them, or not so much of shipping, that"
-        " `facts.parts` names. Shipping is what its lines come to that are not kept in stock."
+        "The order does not have the lines that `facts.parts` names, or not so many pieces or so much money of them, or"
+        " of shipping, that refunds of its payments did not give back before. Shipping is what its lines come to that"
+        " are not kept in stock."
     )
     remedy = "Correct these parts, or refund the amount without any."
 
@@ -309,7 +310,7 @@ class RefundBeyondOrder(Unacceptable):
     parts: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"Order '{self.order_id}' does not have that much: {', '.join(self.parts)}."
+        return f"Order '{self.order_id}' does not have that much to give back: {', '.join(self.parts)}."
 
 
 @dataclass(kw_only=True, eq=False)

@@ -66,7 +66,9 @@ FACTS = (
     *_held("captured"),
     capture_requested(**_of("captured")),
     payment_captured(**_of("captured")),
-    refund_requested(**_of("captured"), refund_id=RefundId("refunded"), amount=Minor(1)),
+    refund_requested(
+        **_of("captured"), refund_id=RefundId("refunded"), amount=Minor(1), lines=(), shipping=Minor(0)
+    ),
     payment_created(**_of("voided")),
     authorisation_voided(**_of("voided")),
     manual_payment_recorded(**_of("manual")),

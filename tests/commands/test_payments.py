@@ -5,8 +5,14 @@ import asyncio
 import pytest
 
 from commands.gateways.payment.charging import PROVIDER
+from commands.payments import ordered
+from counterfoil.testing.spec import given_streams
 from domain.event import type_name
+from domain.ids import PaymentId, payments_tag
+from domain.money import Minor
+from domain.ordering.order import ORDER as ORDERS
 from domain.payments.events import PaymentAuthorised, PaymentCaptured
+from domain.payments.payment import PAYMENT as PAYMENTS
 from event_store.log import reading
 from runtime import database
 from runtime.settings import Settings
@@ -20,10 +26,12 @@ from tests.payment_examples import (
     ORDER,
     PAYMENT,
     TILL,
+    TOTAL,
     authorisation_requested,
     credit_held,
     credit_issued,
     manual_payment_recorded,
+    manual_refund_recorded,
     order_credit_changed,
     payment_created,
 )
@@ -114,6 +122,45 @@ async def test_a_payment_by_hand_is_refunded_to_store_credit_once(given):
         type_name(event).split(".")[1] for event in shop.events(f"payment-{TILL}")
     ]
     assert [issued] == shop.events(f"store_credit-{CUSTOMER}")
+
+
+async def test_a_line_that_one_payment_of_an_order_gave_back_is_not_given_back_by_another(given):
+    half = {"amount": Minor(633)}
+    shop = await given(
+        placed(),
+        *(manual_payment_recorded(payment_id=each, **half) for each in ("till-1", "till-2")),
+    )
+    line = {"line_id": 3, "quantity": 1, "amount": 255}
+    refund = {"refund_id": "r", "amount": 255, "lines": [line], "reason": "return", "to": "store_credit"}
+    whole = {"refund_id": "s", "amount": 500, "shipping": 500, "reason": "return", "to": "store_credit"}
+
+    answers = await asyncio.gather(
+        *(shop.post(f"/v1/payments/{each}/refunds", refund) for each in ("till-1", "till-2"))
+    )
+
+    assert [201, 422] == sorted(answer.status for answer in answers)
+    (refused,) = [answer for answer in answers if answer.status == 422]
+    refused.then_refused(422, "refund-beyond-order", order_id=ORDER, parts=["line 3"])
+    late = {**refund, "refund_id": "late"}
+    (await shop.post("/v1/payments/till-1/refunds", late)).then_refused(422, "refund-beyond-order")
+    paid_back = [shop.events(f"payment-{each}") for each in ("till-1", "till-2")]
+    other = "till-2" if len(paid_back[0]) > 1 else "till-1"
+    assert 201 == (await shop.post(f"/v1/payments/{other}/refunds", whole)).status
+
+
+async def test_the_append_of_a_refund_of_parts_names_all_payments_of_the_order():
+    first, second = PaymentId("till-1"), PaymentId("till-2")
+    view = given_streams(
+        (ORDERS, ORDER, placed()),
+        *((PAYMENTS, each, manual_payment_recorded(payment_id=each)) for each in (first, second)),
+        (PAYMENTS, second, manual_refund_recorded(payment_id=second)),
+    ).view
+
+    found = ordered(view.current(PAYMENTS, first), view)
+
+    assert [TOTAL] == [each.amount for each in found.refunds]
+    assert 2 == view.relied_on[PAYMENTS.stream(second)].version
+    assert [payments_tag(ORDER)] == [tag for each in view.conditions for tag in each.tags]
 
 
 async def test_store_credit_pays_for_orders_of_its_customer_alone(given):
