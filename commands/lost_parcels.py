@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import reduce
 from typing import Any
 
-from commands.crediting import with_orders
+from commands.crediting import given_back
 from commands.decision import Appended, Decision, DecisionView, events_of
 from domain.ids import OrderId
 from domain.inventory import stock_item
@@ -17,9 +17,8 @@ from domain.inventory.stock_refusals import InsufficientStock
 from domain.ordering import purchase as purchasing
 from domain.ordering.order import ORDER
 from domain.ordering.purchase import PURCHASE, payment_of
-from domain.payments import ending, store_credit
+from domain.payments import ending
 from domain.payments.payment import PAYMENT
-from domain.payments.store_credit import STORE_CREDIT
 from domain.shipping import shipment as shipments
 from domain.shipping.events import Remedy
 from domain.shipping.shipment import SHIPMENT, Shipment
@@ -65,11 +64,7 @@ def _refunded(order_id: OrderId, view: DecisionView, now: datetime) -> tuple[App
 def _credited(order_id: OrderId, view: DecisionView, now: datetime) -> tuple[Appended, ...]:
     """Give the store credit back that was to pay the order."""
     order = view.known(ORDER, order_id)  # its customer never changes
-    if order is None or order.customer_id is None:
-        return ()
-    credit = view.current(STORE_CREDIT, order.customer_id)
-    back = store_credit.give_back(credit, order_id=order_id, now=now)
-    return with_orders(order.customer_id, back)
+    return () if order is None else given_back(order_id, order.customer_id, view, now=now)
 
 
 def _sent_again(

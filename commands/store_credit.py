@@ -136,6 +136,8 @@ async def settle_store_credit(customer_id: CustomerId, body: SettleHold, caller:
 
     def settle(credit: StoreCredit | None, view: DecisionView) -> Decision:
         held = None if credit is None else credit.holds.get(hold_id)
+        if held is not None:
+            view.prefetch(ORDER_CREDIT, (held.order_id,))
         if held is not None and held.status == "held" and body.outcome == "spent":
             require_payable(view.current(ORDER, held.order_id))
         settled = store_credit.settle(

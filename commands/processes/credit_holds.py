@@ -3,13 +3,12 @@
 from datetime import datetime
 from typing import Final
 
-from commands.crediting import with_orders
+from commands.crediting import given_back
 from commands.decision import Decision, DecisionView
 from commands.processes.process import Process, Streams
 from domain.ids import CustomerId, OrderId
 from domain.ordering.events import OrderCancelled, OrderRejected
 from domain.ordering.order import ORDER
-from domain.payments import store_credit
 from domain.payments.order_credit import ORDER_CREDIT
 from domain.payments.store_credit import STORE_CREDIT
 from event_store.consumers.starting import HEAD
@@ -25,7 +24,7 @@ def credit_of_customer(event: OrderCancelled) -> Streams:
 @CREDIT_HOLDS.when(OrderCancelled, reads=credit_of_customer)
 def give_back(event: OrderCancelled, view: DecisionView, now: datetime) -> Decision:
     """Release all that is held for the order, and return what was spent."""
-    return _given_back(event.order_id, event.customer_id, view, now)
+    return Decision(given_back(event.order_id, event.customer_id, view, now=now))
 
 
 def rejected_order(event: OrderRejected) -> Streams:
@@ -41,7 +40,7 @@ def credit_of_its_customer(event: OrderRejected, view: DecisionView) -> Streams:
 @CREDIT_HOLDS.when(OrderRejected, reads=rejected_order, then_reads=credit_of_its_customer)
 def give_back_of_rejected(event: OrderRejected, view: DecisionView, now: datetime) -> Decision:
     """The same, of what came before its stock was found to be short, or nobody had decided."""
-    return _given_back(event.order_id, _customer_of(event.order_id, view), view, now)
+    return Decision(given_back(event.order_id, _customer_of(event.order_id, view), view, now=now))
 
 
 def _credit_of(order_id: OrderId, customer_id: CustomerId | None) -> Streams:
@@ -51,13 +50,3 @@ def _credit_of(order_id: OrderId, customer_id: CustomerId | None) -> Streams:
 def _customer_of(order_id: OrderId, view: DecisionView) -> CustomerId | None:
     order = view.known(ORDER, order_id)  # its customer never changes
     return None if order is None else order.customer_id
-
-
-def _given_back(
-    order_id: OrderId, customer_id: CustomerId | None, view: DecisionView, now: datetime
-) -> Decision:
-    if customer_id is None:
-        return Decision()
-    credit = view.current(STORE_CREDIT, customer_id)
-    back = store_credit.give_back(credit, order_id=order_id, now=now)
-    return Decision(with_orders(customer_id, back))
