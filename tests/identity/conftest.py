@@ -15,6 +15,7 @@ from counterfoil.contexts import CONTEXTS
 from counterfoil.testing import http
 from counterfoil.testing.plugin import NewDatabase
 from runtime.settings import Settings
+from tests.identity import provider as providers
 from tests.identity.shop import EMAIL, PASSWORD, Shop
 
 WEAK_MB = 1
@@ -68,6 +69,29 @@ def owned(with_an_owner_only: Settings, new_database: NewDatabase, tmp_path: Pat
 async def shop(owned: Settings) -> AsyncIterator[Shop]:
     """Both APIs, and an owner."""
     async with opened(owned) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def running_provider() -> Iterator[Any]:
+    """A provider of ours, which does wrong where a test wants it to."""
+    with providers.running(f"{providers.LOGIN_URL}/oidc/callback") as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(running_provider: Any) -> Any:
+    """It does nothing wrong yet, and has one user."""
+    running_provider.errs = ""
+    running_provider.claims = {"email": "ada@example.org", "email_verified": True}
+    running_provider.asked.clear()
+    return running_provider
+
+
+@pytest.fixture
+async def shop_with_provider(owned: Settings, provider: Any) -> AsyncIterator[Shop]:
+    """Both APIs, an owner, and logins at the provider."""
+    async with opened(providers.with_provider(owned, provider.issuer)) as shop:
         yield shop
 
 

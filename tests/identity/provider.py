@@ -18,8 +18,10 @@ from authlib.oidc.core import OpenIDCode, UserInfo
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 from oidc_provider_mock._server import _threaded_server
+from pydantic import SecretStr
 
 CLIENT_ID, CLIENT_SECRET = "shop", "a-secret-of-the-shop"
+LOGIN_URL = "http://shop.example/v1/oidc"
 
 
 class Client(ClientMixin):
@@ -217,3 +219,15 @@ def running(redirect_uri):
     with _threaded_server(app=application(provider), poll_interval=0.01) as server:
         provider.issuer = f"http://localhost:{server.server_port}"
         yield provider
+
+
+def with_provider(settings, issuer, *, client_id=CLIENT_ID, client_secret=CLIENT_SECRET):
+    changes = {
+        "login_url": LOGIN_URL,
+        "oidc_issuer": issuer,
+        "oidc_client_id": client_id,
+        "oidc_client_secret": SecretStr(client_secret),
+        "google_client_id": "google",
+        "google_client_secret": SecretStr("google"),
+    }
+    return settings.model_copy(update=changes)

@@ -6,27 +6,16 @@ import pytest
 
 from counterfoil.contexts import CONTEXTS
 from counterfoil.testing import queries
-from tests.identity import provider as providers
-from tests.identity.conftest import opened
-from tests.identity.test_providers import LOGIN_URL, with_provider
-from tests.identity.test_unlinking import ADA, link, unlink
+from tests.identity.test_unlinking import link, unlink
 
 pytestmark = pytest.mark.anyio
 
 LIST = "/v1/accounts"
 
 
-@pytest.fixture(scope="module")
-def running_provider():
-    with providers.running(f"{LOGIN_URL}/oidc/callback") as provider:
-        yield provider
-
-
 @pytest.fixture
-async def shop(owned, running_provider):
-    running_provider.claims = {"email": ADA, "email_verified": True}
-    async with opened(with_provider(owned, running_provider.issuer)) as shop:
-        yield shop
+def shop(shop_with_provider):
+    return shop_with_provider
 
 
 async def carried(shop):

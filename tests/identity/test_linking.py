@@ -3,10 +3,8 @@
 import pytest
 
 from commands.identity.attempts import FAILURES_PER_ACCOUNT_MAX
-from tests.identity import provider as providers
-from tests.identity.conftest import opened
 from tests.identity.shop import bearer
-from tests.identity.test_providers import LOGIN_URL, log_in, with_provider
+from tests.identity.test_providers import log_in
 from tests.identity.test_unlinking import ADA, RESET, code, link
 
 pytestmark = pytest.mark.anyio
@@ -14,17 +12,9 @@ pytestmark = pytest.mark.anyio
 LINKED = "identity.external_identity_linked.v1"
 
 
-@pytest.fixture(scope="module")
-def running_provider():
-    with providers.running(f"{LOGIN_URL}/oidc/callback") as provider:
-        yield provider
-
-
 @pytest.fixture
-async def shop(owned, running_provider):
-    running_provider.claims = {"email": ADA, "email_verified": True}
-    async with opened(with_provider(owned, running_provider.issuer)) as shop:
-        yield shop
+def shop(shop_with_provider):
+    return shop_with_provider
 
 
 async def test_who_has_a_token_and_not_the_password_links_nothing(shop):

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 from oidc_provider_mock import User, run_server_in_thread
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from commands.gateways.providers import oidc
 from commands.gateways.providers.facebook import Facebook
@@ -21,40 +21,11 @@ from commands.identity.sessions import Sessions
 from counterfoil import accounts
 from domain.event import type_name
 from runtime.settings import Settings
-from tests.identity import provider as providers
 from tests.identity.conftest import opened
-from tests.identity.provider import CLIENT_ID, CLIENT_SECRET
+from tests.identity.provider import CLIENT_ID, LOGIN_URL, with_provider
 from tests.identity.shop import EMAIL, PASSWORD, bearer
 
 pytestmark = pytest.mark.anyio
-
-LOGIN_URL = "http://shop.example/v1/oidc"
-
-
-@pytest.fixture(scope="module")
-def running_provider():
-    with providers.running(f"{LOGIN_URL}/oidc/callback") as provider:
-        yield provider
-
-
-@pytest.fixture
-def provider(running_provider):
-    running_provider.errs = ""
-    running_provider.claims = {"email": "ada@example.org", "email_verified": True}
-    running_provider.asked.clear()
-    return running_provider
-
-
-def with_provider(settings, issuer, *, client_id=CLIENT_ID, client_secret=CLIENT_SECRET):
-    changes = {
-        "login_url": LOGIN_URL,
-        "oidc_issuer": issuer,
-        "oidc_client_id": client_id,
-        "oidc_client_secret": SecretStr(client_secret),
-        "google_client_id": "google",
-        "google_client_secret": SecretStr("google"),
-    }
-    return settings.model_copy(update=changes)
 
 
 @pytest.fixture

@@ -13,17 +13,15 @@ from counterfoil.testing.http import new_key
 from domain.event import type_name
 from domain.identity import external as externals
 from tests.customers import erasing
-from tests.identity import provider as providers
 from tests.identity.conftest import opened
+from tests.identity.provider import with_provider
 from tests.identity.shop import EMAIL, PASSWORD, REFUSED_WITHIN_S
 from tests.identity.test_providers import (
-    LOGIN_URL,
     at_provider,
     begin_link,
     callback,
     log_in,
     start,
-    with_provider,
 )
 
 pytestmark = pytest.mark.anyio
@@ -32,18 +30,9 @@ ADA = "ada@example.org"
 RESET = "/v1/password-resets"
 
 
-@pytest.fixture(scope="module")
-def running_provider():
-    with providers.running(f"{LOGIN_URL}/oidc/callback") as provider:
-        yield provider
-
-
 @pytest.fixture
-async def shop(owned, running_provider):
-    running_provider.errs = ""
-    running_provider.claims = {"email": ADA, "email_verified": True}
-    async with opened(with_provider(owned, running_provider.issuer)) as shop:
-        yield shop
+def shop(shop_with_provider):
+    return shop_with_provider
 
 
 async def link(shop, tokens, *, password=PASSWORD):
@@ -182,11 +171,9 @@ async def test_sessions_that_a_process_did_not_come_to_end_are_ended_by_the_next
 
 
 @pytest.fixture
-async def shop_with_keys(owned, keys_database_url, running_provider):
-    running_provider.errs = ""
-    running_provider.claims = {"email": ADA, "email_verified": True}
+async def shop_with_keys(owned, keys_database_url, provider):
     settings = owned.model_copy(update={"keys_database_url": SecretStr(keys_database_url)})
-    async with opened(with_provider(settings, running_provider.issuer)) as shop:
+    async with opened(with_provider(settings, provider.issuer)) as shop:
         yield shop
 
 
