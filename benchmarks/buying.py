@@ -101,22 +101,25 @@ def _provider(laboratory: Laboratory) -> Iterator[str]:
 
 
 async def _opened(running: Running) -> None:
-    """Products with stock, through the command API, until their pages are shown."""
+    """Products with stock, through the command API, until every one of their pages is shown."""
     commands = await Connection.open("127.0.0.1", http_client.port_of(running.addresses.command_api))
+    shown_from: dict[str, str] = {}
     for number in range(PRODUCTS):
         sku, quantity = _sku(number), FEW if number < SCARCE else UNITS
         product = {"sku": sku, "title": sku, "stocked": True, "unit_price": "2.55", "currency": "GBP"}
         created = await commands.ask(_post("/v1/products", product))
         assert created.status == CREATED, created
-        answer = await commands.ask(_post(f"/v1/stock/{sku}/receipts", {"quantity": quantity}))
-        assert answer.status == CREATED, answer
-        if number == PRODUCTS - 1:
-            queries = await Connection.open("127.0.0.1", http_client.port_of(running.addresses.query_api))
-            assert answer.position is not None, answer
-            page = http_client.get(f"/v1/products/{sku}", f"Min-Position: {answer.position.decode()}", WAITS)
-            assert (await queries.ask(page)).status == OK
-            queries.close()
+        assert created.position is not None, created
+        shown_from[sku] = created.position.decode()
+        received = await commands.ask(_post(f"/v1/stock/{sku}/receipts", {"quantity": quantity}))
+        assert received.status == CREATED, received
     commands.close()
+    queries = await Connection.open("127.0.0.1", http_client.port_of(running.addresses.query_api))
+    for sku, position in shown_from.items():
+        # Each by the position of its own creation: a position names what its command wrote, nothing before it.
+        page = await queries.ask(http_client.get(f"/v1/products/{sku}", f"Min-Position: {position}", WAITS))
+        assert page.status == OK, page
+    queries.close()
 
 
 async def _bought(running: Running, *, seconds: float) -> dict[str, float]:
