@@ -26,6 +26,7 @@ from devservers.child import Child
 from devservers.kafka import KafkaServer
 from devservers.postgres import PostgresServer
 from devservers.redis import DATABASES, RedisServer
+from devservers.server import Server
 from runtime.settings import Settings
 
 READY_S_MAX: Final = 60.0
@@ -73,7 +74,7 @@ class Laboratory:
                     programs_folder=self.settings.postgres_bin,
                 )
             self._postgres[disk] = self._stack.enter_context(server)
-            self.versions["Postgres"] = f"{server.version} ({server.origin})"
+            self._name(server)
         return self._postgres[disk]
 
     @contextlib.contextmanager
@@ -125,7 +126,7 @@ class Laboratory:
         if self._redis is None:
             server = redis.start_redis(self.directory / "redis", program=self.settings.redis_server)
             self._redis = self._stack.enter_context(server)
-            self.versions[server.report().name.title()] = f"{server.version} ({server.origin})"
+            self._name(server)
         return f"{self._redis.url.rpartition('/')[0]}/{1 + next(_numbers) % (DATABASES - 1)}"
 
     def kafka(self) -> str:
@@ -142,8 +143,13 @@ class Laboratory:
                 repository=self.settings.maven_repository,
             )
             self._kafka = self._stack.enter_context(server)
-            self.versions["Kafka"] = f"{server.version} ({server.origin})"
+            self._name(server)
         return self._kafka.bootstrap
+
+    def _name(self, server: Server) -> None:
+        """Keep which program of which version a server of the benchmark's own is."""
+        report = server.report()
+        self.versions[report.name.title()] = f"{report.version} ({report.origin})"
 
     @contextlib.contextmanager
     def shop(self, *, distributed: bool, **given: object) -> Iterator[Running]:

@@ -17,6 +17,7 @@ from counterfoil.servers.server_version import ServerVersion
 from devservers import child, programs
 from devservers.errors import ServerStartFailed
 from devservers.programs import Candidate
+from devservers.server import Server
 
 _READY_TIMEOUT_S: Final = 60.0
 _STOP_TIMEOUT_S: Final = 5.0
@@ -32,12 +33,12 @@ _WAYS_OUT: Final = (
 )
 
 
-class EnvoyServer:
+class EnvoyServer(Server):
     """An Envoy whose configuration and log are in one directory. Started by `start`."""
 
     def __init__(self, directory: Path, *, configuration: Mapping[str, Any], url: str) -> None:
         """`url` is where it listens, as the configuration says."""
-        self.directory = directory
+        super().__init__(directory, kind="envoy", stop_timeout_s=_STOP_TIMEOUT_S)
         self.url = url
         self._program = programs.first_usable(
             "Envoy",
@@ -49,18 +50,6 @@ class EnvoyServer:
             ways_out=_WAYS_OUT,
         )
         self._configuration = configuration
-        self._child: child.Child | None = None
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        assert self._child is not None
-        return self._child.pid
-
-    @property
-    def log(self) -> Path:
-        """File with its output."""
-        return self.directory / "envoy.log"
 
     def report(self) -> ServerVersion:
         """What was taken."""
@@ -119,21 +108,9 @@ class EnvoyServer:
         if checked.returncode != 0:
             raise ServerStartFailed("envoy", reason="its configuration is refused", log=self.log)
 
-    def stop(self) -> None:
-        """Stop it; requests in flight are given up."""
-        if self._child is not None:
-            self._child.stop(timeout_s=_STOP_TIMEOUT_S)
-
-    def is_running(self) -> bool:
-        """Whether its process lives."""
-        return self._child is not None and self._child.is_running()
-
     def __enter__(self) -> Self:
         self.start()
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     @property
     def _file(self) -> Path:

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import uuid
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -22,6 +22,7 @@ from counterfoil.servers.server_version import ServerVersion
 from devservers import child, class_archive, kafka_jars, programs
 from devservers.errors import ServerStartFailed
 from devservers.programs import Candidate, Program
+from devservers.server import Server
 from event_store.transport import kafka_python_client
 from event_store.transport.transport import TransportUnavailable
 
@@ -48,19 +49,17 @@ _WAYS_OUT: Final = (
 )
 
 
-class KafkaServer:
+class KafkaServer(Server):
     """A Kafka whose data, log and ports live in one directory. Started by `start_kafka`."""
 
     def __init__(self, directory: Path, *, java: Path | None, jars: list[Path]) -> None:
-        self.directory = directory
-        self.version = kafka_jars.kafka_version()
+        super().__init__(directory, kind="kafka", stop_timeout_s=_STOP_TIMEOUT_S)
         self.java = _find_java(java)
         self._class_path = os.pathsep.join(str(jar) for jar in jars)
         self.classes = class_archive.place_of(self.java, jars=jars, folder=jars[0].parent)
         self.formatted = jars[0].parent / _BOOTSTRAP
         self.port = child.remembered_port(directory, name="port")
         self._controller_port = child.remembered_port(directory, name="controller-port")
-        self._child: child.Child | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -72,25 +71,10 @@ class KafkaServer:
         """As `bootstrap`: every server has a `url`."""
         return self.bootstrap
 
-    @property
-    def origin(self) -> str:
-        """Where the programs came from, for people."""
-        return f"pinned Maven jars with Java {self.java.version}, {self.java.origin}"
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        assert self._child is not None
-        return self._child.pid
-
-    @property
-    def log(self) -> Path:
-        """File with the server's output."""
-        return self.directory / "kafka.log"
-
     def report(self) -> ServerVersion:
         """What was taken."""
-        return ServerVersion(name="kafka", version=self.version, origin=self.origin, address=self.bootstrap)
+        origin = f"pinned Maven jars with Java {self.java.version}, {self.java.origin}"
+        return ServerVersion("kafka", kafka_jars.kafka_version(), origin, self.bootstrap)
 
     def start(self) -> None:
         """Start it, on the port it had; returns when it answers.
@@ -115,26 +99,6 @@ class KafkaServer:
         )
         self._child.wait_until(self._answers, timeout_s=_READY_TIMEOUT_S)
         class_archive.make(self.classes, java=self.java, pid=self.pid, directory=self.directory)
-
-    def stop(self) -> None:
-        """Controlled shutdown."""
-        if self._child is not None:
-            self._child.stop(timeout_s=_STOP_TIMEOUT_S)
-
-    def kill(self) -> None:
-        """SIGKILL: a crash. Records the operating system holds are not lost by it."""
-        if self._child is not None:
-            self._child.kill()
-
-    def is_running(self) -> bool:
-        """Whether its process lives."""
-        return self._child is not None and self._child.is_running()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def _java_command(self) -> list[str | Path]:
         return [

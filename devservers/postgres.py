@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import psycopg
 from psycopg import sql
@@ -21,6 +21,7 @@ from counterfoil.servers.server_version import ServerVersion
 from devservers import child, programs, unprivileged
 from devservers.errors import ServerStartFailed
 from devservers.programs import Candidate, Program
+from devservers.server import Server
 
 MAJOR_MIN: Final = 15
 _SCRAM_ITERATIONS_MAJOR: Final = 16
@@ -66,18 +67,17 @@ _WAYS_OUT: Final = (
 )
 
 
-class PostgresServer:
+class PostgresServer(Server):
     """A Postgres whose data, log, password and port live in one directory. Started by `start_postgres`."""
 
     def __init__(self, directory: Path, *, programs_folder: Path | None, settings: Mapping[str, str]) -> None:
-        self.directory = directory
+        super().__init__(directory, kind="postgres", stop_timeout_s=_STOP_TIMEOUT_S)
         self._settings = {**_SERVER_SETTINGS, **settings}
         self._user = unprivileged.user_for_postgres()
         self._program = _find(programs_folder, directory=directory, user=self._user)
         self._data = directory / "data"
         self._password = _password(directory)
         self.port = child.remembered_port(directory, name="port")
-        self._child: child.Child | None = None
 
     @property
     def url(self) -> str:
@@ -97,35 +97,14 @@ class PostgresServer:
         return True
 
     @property
-    def version(self) -> str:
-        """Version of the program, e.g. `18.4`."""
-        return self._program.version
-
-    @property
-    def origin(self) -> str:
-        """Where the program came from, for people."""
-        return self._program.origin
-
-    @property
     def program(self) -> Path:
         """The program that is run; its clients (psql, pgbench) lie next to it."""
         return self._program.path
 
-    @property
-    def pid(self) -> int:
-        """Process id of the postmaster."""
-        assert self._child is not None
-        return self._child.pid
-
-    @property
-    def log(self) -> Path:
-        """File with the server's output."""
-        return self.directory / "postgres.log"
-
     def report(self) -> ServerVersion:
         """What was taken."""
         address = f"{child.LOCALHOST}:{self.port}"
-        return ServerVersion(name="postgres", version=self.version, origin=self.origin, address=address)
+        return ServerVersion("postgres", self._program.version, self._program.origin, address)
 
     def start(self) -> None:
         """Start it, on the port it had; returns when it accepts connections.
@@ -150,26 +129,6 @@ class PostgresServer:
                 time.sleep(0.1)
             else:
                 return
-
-    def stop(self) -> None:
-        """Fast shutdown: sessions are ended, data is flushed."""
-        if self._child is not None:
-            self._child.stop(timeout_s=_STOP_TIMEOUT_S)
-
-    def kill(self) -> None:
-        """SIGKILL to the postmaster: a crash. The next start replays the log."""
-        if self._child is not None:
-            self._child.kill()
-
-    def is_running(self) -> bool:
-        """Whether its process lives."""
-        return self._child is not None and self._child.is_running()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def _launch(self) -> child.Child:
         chosen = {**self._settings, "port": str(self.port)}

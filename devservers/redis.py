@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import redis
 from redis.backoff import NoBackoff
@@ -17,6 +17,7 @@ from redis.retry import Retry
 from counterfoil.servers.server_version import ServerVersion
 from devservers import child, programs
 from devservers.programs import Candidate, Program
+from devservers.server import Server
 
 MAJOR_MIN: Final = 6
 DATABASES: Final = 64
@@ -33,47 +34,25 @@ _WAYS_OUT: Final = (
 )
 
 
-class RedisServer:
+class RedisServer(Server):
     """A Valkey or Redis whose data, log, password and port live in one directory. Started by `start_redis`."""
 
     def __init__(self, directory: Path, *, program: Path | None) -> None:
-        self.directory = directory
+        super().__init__(directory, kind="redis", stop_timeout_s=_STOP_TIMEOUT_S)
         self._program = _find(program)
         self._password = child.password_in(directory)
         self.port = child.remembered_port(directory, name="port")
-        self._child: child.Child | None = None
 
     @property
     def url(self) -> str:
         """Address of database 0, password included."""
         return f"redis://:{self._password}@{child.LOCALHOST}:{self.port}/0"
 
-    @property
-    def version(self) -> str:
-        """Version of the program, e.g. `9.1.2`."""
-        return self._program.version
-
-    @property
-    def origin(self) -> str:
-        """Where the program came from, for people."""
-        return self._program.origin
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        assert self._child is not None
-        return self._child.pid
-
-    @property
-    def log(self) -> Path:
-        """File with the server's output."""
-        return self.directory / "redis.log"
-
     def report(self) -> ServerVersion:
         """What was taken."""
         name = "valkey" if "valkey" in self._program.path.name else "redis"
         address = f"{child.LOCALHOST}:{self.port}"
-        return ServerVersion(name=name, version=self.version, origin=self.origin, address=address)
+        return ServerVersion(name, self._program.version, self._program.origin, address)
 
     def start(self) -> None:
         """Start it, on the port it had; returns when it has loaded its data and answers.
@@ -93,26 +72,6 @@ class RedisServer:
             cwd=self.directory,
         )
         self._child.wait_until(self._answers, timeout_s=_READY_TIMEOUT_S)
-
-    def stop(self) -> None:
-        """Orderly shutdown: everything is written to the append file."""
-        if self._child is not None:
-            self._child.stop(timeout_s=_STOP_TIMEOUT_S)
-
-    def kill(self) -> None:
-        """SIGKILL: a crash."""
-        if self._child is not None:
-            self._child.kill()
-
-    def is_running(self) -> bool:
-        """Whether its process lives."""
-        return self._child is not None and self._child.is_running()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def _answers(self) -> bool:
         try:

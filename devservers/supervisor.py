@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 import counterfoil
 from counterfoil.servers.errors import ServerError
 from devservers.child import LOG_BYTES_MAX, Child, launch, rotate
+from devservers.server import Server
 
 CHECK_EVERY_S: Final = 0.1
 ROTATE_EVERY_S: Final = 2.0
@@ -33,27 +34,6 @@ MESSAGE: Final = "counterfoil: "
 _MESSAGE_BYTES_MAX: Final = 16_384
 
 log = structlog.get_logger()
-
-
-class Server(Protocol):
-    """What every server of `devservers` can do."""
-
-    @property
-    def pid(self) -> int:
-        """The running process."""
-
-    @property
-    def log(self) -> Path:
-        """The file it writes to."""
-
-    def start(self) -> None:
-        """Start it and wait until it answers; `ServerError` if it does not."""
-
-    def stop(self) -> None:
-        """Stop it, gently first."""
-
-    def is_running(self) -> bool:
-        """Whether its process is alive."""
 
 
 class Role:

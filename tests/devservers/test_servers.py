@@ -298,7 +298,7 @@ def test_kafka_makes_no_topic_by_a_typing_mistake(kafka, topic):
 def test_a_given_postgres_is_reported_with_its_version_and_without_its_password(one_postgres):
     given = unmanaged.postgres_at(one_postgres.url)
 
-    assert given.version == one_postgres.version
+    assert given.version == one_postgres.report().version
     assert f"postgres:***@127.0.0.1:{one_postgres.port}/postgres" in str(given.report())
 
 
@@ -306,7 +306,7 @@ def test_a_given_redis_is_reported_with_its_version_and_left_running(one_redis):
     given = unmanaged.redis_at(one_redis.url)
     given.stop()
 
-    assert given.version == one_redis.version
+    assert given.version == one_redis.report().version
     assert one_redis.is_running()
 
 
