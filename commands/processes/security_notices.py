@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 from commands.decision import Decision, DecisionView, events_of
 from commands.processes.process import Process, Streams
 from domain.event import Event
+from domain.identity.account import ACCOUNT
 from domain.identity.events import (
     AccountLocked,
     ExternalIdentityLinked,
@@ -50,12 +51,18 @@ def _notice(
     about: Callable[[E], tuple[str, ...]],
     parameters: Callable[[E], dict[str, str]],
 ) -> None:
-    """Declare that an event is followed by one mail."""
+    """Declare that an event is followed by one mail, unless its account is closed.
 
-    def mail(event: E) -> Streams:
-        return [(MAIL, id_about("notice", template.name, *about(event)))]
+    An erasure closes the account and unlinks its providers in one append, and leaves no address to write to.
+    """
+
+    def account_and_mail(event: E) -> Streams:
+        return [(ACCOUNT, event.account_id), (MAIL, id_about("notice", template.name, *about(event)))]
 
     def notify(event: E, view: DecisionView, now: datetime) -> Decision:
+        account = view.current(ACCOUNT, event.account_id)
+        if account is not None and account.closed:
+            return Decision()
         mail_id = id_about("notice", template.name, *about(event))
         requested: list[Event] = request_mail(
             view.current(MAIL, mail_id),
@@ -67,7 +74,7 @@ def _notice(
         )
         return Decision(events_of(MAIL, mail_id, requested))
 
-    SECURITY_NOTICES.when(trigger, reads=mail)(notify)
+    SECURITY_NOTICES.when(trigger, reads=account_and_mail)(notify)
 
 
 _notice(

@@ -14,6 +14,7 @@ from commands.gateways.shredding import ERASURE
 from commands.processes import runner
 from commands.processes.closing import CLOSING
 from commands.processes.metrics import ProcessMetrics
+from commands.processes.process import Process
 from counterfoil import bundling
 from counterfoil.testing import consumers
 from event_store.proofs import exporting, proving
@@ -60,8 +61,13 @@ def cut_off(settings: Settings, owner: Any, name: str, *, after: bool) -> None:
 
 def close(settings: Settings) -> None:
     """Have the process manager close accounts."""
+    work_off(settings, CLOSING)
+
+
+def work_off(settings: Settings, process: Process) -> None:
+    """Have a process manager do all there is; the first time, from then on."""
     assert settings.database_url is not None
-    for each in runner.consumers((CLOSING,), metrics=ProcessMetrics(CollectorRegistry())):
+    for each in runner.consumers((process,), metrics=ProcessMetrics(CollectorRegistry())):
         consumers.work_off(settings.database_url.get_secret_value(), each)
 
 

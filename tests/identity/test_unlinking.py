@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from commands.identity.provider_routes import COOKIE
 from commands.identity.sessions import Sessions
 from commands.identity.vault import Vault
+from commands.processes.security_notices import SECURITY_NOTICES
 from counterfoil.testing.http import new_key
 from domain.event import type_name
 from domain.identity import external as externals
@@ -202,6 +203,20 @@ async def test_who_was_erased_registers_anew_by_the_same_provider(shop_with_keys
     ]
     await asyncio.to_thread(erasing.close, shop_with_keys.settings)
     assert again.json()["account_id"] == (await log_in(shop_with_keys)).json()["account_id"]
+
+
+async def test_who_was_erased_is_not_written_to_about_providers_that_this_unlinked(shop_with_keys):
+    def notify():
+        erasing.work_off(shop_with_keys.settings, SECURITY_NOTICES)
+
+    await asyncio.to_thread(notify)
+    await log_in(shop_with_keys)
+    await asyncio.to_thread(notify)
+    await erased(shop_with_keys)
+    await asyncio.to_thread(notify)
+
+    assert 1 == shop_with_keys.types()["identity.external_identity_unlinked.v1"]
+    assert 1 == shop_with_keys.types()["mail.mail_requested.v1"], "that of the provider that was linked"
 
 
 async def test_a_provider_of_who_was_erased_may_be_linked_to_another_account(shop_with_keys):

@@ -7,6 +7,7 @@ from commands.processes.security_notices import SECURITY_NOTICES
 from counterfoil.contexts import CONTEXTS
 from counterfoil.testing.spec import given_streams
 from domain import event as domain_event
+from domain.identity.account import ACCOUNT
 from domain.identity.events import (
     AccountLocked,
     ExternalIdentityLinked,
@@ -20,11 +21,12 @@ from runtime.settings import Settings
 from tests.examples import (
     NOW,
     account_locked,
+    account_registered,
     external_identity_linked,
     password_changed,
     refresh_reuse_detected,
 )
-from tests.identity_examples import external_identity_unlinked, password_reset
+from tests.identity_examples import account_closed, external_identity_unlinked, password_reset
 
 WRITTEN = f"{NOW:%Y-%m-%d %H:%M} UTC"
 NOTICES = {
@@ -45,12 +47,15 @@ NOTICES = {
 }
 
 
-def decided(event, *before):
+def decided(event, *before, account=()):
     """The mails that are requested because of an event, where some were before."""
     reaction = SECURITY_NOTICES.reactions[domain_event.type_name(event)]
-    [(aggregate, identifier)] = reaction.reads(event)
-    assert MAIL is aggregate
-    view = given_streams(*((MAIL, identifier, each) for each in before)).view
+    of_account, (aggregate, identifier) = reaction.reads(event)
+    assert ((ACCOUNT, event.account_id), MAIL) == (of_account, aggregate)
+    view = given_streams(
+        *((ACCOUNT, event.account_id, each) for each in (account_registered(), *account)),
+        *((MAIL, identifier, each) for each in before),
+    ).view
     return [mail for _, _, mail in reaction.decide(event, view, NOW).events]
 
 
@@ -62,6 +67,11 @@ def test_the_account_is_written_to_once(kind):
 
     assert (template, event.account_id, parameters) == (mail.template, mail.recipient_ref, mail.parameters)
     assert [] == decided(event, mail)
+
+
+@pytest.mark.parametrize("kind", NOTICES, ids=lambda kind: kind.__name__)
+def test_nobody_is_written_to_whose_account_an_erasure_closed(kind):
+    assert [] == decided(NOTICES[kind][0], account=(account_closed(),))
 
 
 def test_two_locks_of_an_account_are_two_mails():
