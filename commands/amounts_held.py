@@ -10,7 +10,7 @@ from typing import Any
 from commands.decision import DecisionView
 from domain.aggregate import Aggregate
 from domain.ordering import holding
-from domain.ordering.order import Order
+from domain.ordering.order import Order, OrderIsHeld
 from domain.ordering.purchase import PURCHASE, PurchaseSteps, payment_of
 from domain.payments import store_credit
 from domain.payments.payment import PAYMENT, Payment, Status
@@ -28,12 +28,12 @@ def require_held(order: Order, view: DecisionView, *, now: datetime) -> None:
     if order.payment is None:
         return
     payment = view.current(PAYMENT, payment_of(order.order_id))
-    unheld_since = None if payment is None else payment.unheld(now=now)
-    if payment is None or unheld_since is None:
+    if payment is None or payment.unheld(now=now) is None:
         return
     purchase = view.current(PURCHASE, order.order_id)
-    if purchase is None or not is_paid_otherwise(order, payment, purchase, view, now=now):
-        holding.require_held(order, unheld_since=unheld_since)
+    since = unheld_since(order, payment, purchase, view, now=now)
+    if since is not None and not holding.is_on_credit(order, unheld_since=since):
+        raise OrderIsHeld(order_id=order.order_id, reasons=("payment",))
 
 
 def payers_of(order: Order, purchase: PurchaseSteps) -> Sequence[tuple[Aggregate[Any], str]]:
@@ -42,16 +42,24 @@ def payers_of(order: Order, purchase: PurchaseSteps) -> Sequence[tuple[Aggregate
     return [*credit, *((PAYMENT, payment_id) for payment_id in purchase.others)]
 
 
-def is_paid_otherwise(
-    order: Order, payment: Payment, purchase: PurchaseSteps, view: DecisionView, *, now: datetime
-) -> bool:
-    """Whether all that pays instead of its voided payment is together no less than what that had to collect still."""
-    if payment.status is not Status.VOIDED:
-        return False
+def unheld_since(
+    order: Order, payment: Payment, purchase: PurchaseSteps | None, view: DecisionView, *, now: datetime
+) -> datetime | None:
+    """Since when the amount of an order is not held; None: its own payment holds it, or it is paid otherwise.
+
+    A voided payment is made up for by all that pays instead, which is together no less than what it had to collect
+    still. Where some of that went away afterwards, the amount is not held since the last of it did.
+    """
+    since = payment.unheld(now=now)
+    if since is None or purchase is None or payment.status is not Status.VOIDED:
+        return since
     for aggregate, identifier in payers_of(order, purchase):
         view.prefetch(aggregate, (identifier,))
     credit = None if order.customer_id is None else view.current(STORE_CREDIT, order.customer_id)
-    others = [view.current(PAYMENT, payment_id) for payment_id in purchase.others]
-    by_credit = store_credit.kept_for(credit, order_id=order.order_id)
-    by_others = sum(each.secured(now=now) for each in others if each is not None)
-    return by_credit + by_others >= payment.amount - payment.captured
+    others = [each for other in purchase.others if (each := view.current(PAYMENT, other)) is not None]
+    paid = store_credit.kept_for(credit, order_id=order.order_id)
+    if paid + sum(each.secured(now=now) for each in others) >= payment.amount - payment.captured:
+        return None
+    went = [each.unheld(now=now) for each in others]
+    went.append(store_credit.released_at(credit, order_id=order.order_id))
+    return max([since, *(each for each in went if each is not None)])

@@ -6,8 +6,8 @@ What happens to the order itself is decided by `fulfilment`, what becomes of its
 nobody knows about is waited for, and its stock with it; a decline that may go well another time leaves the buyer with
 some attempts, for a time; a decline for good cancels the order. What is held or taken for an order that is off is given
 back, also if it was held only later. An order that is confirmed is not shipped while its amount is not held, nor after
-its payment was voided until it is paid in another way; one that could be shipped and is not, paid by a method or not,
-is noted as overdue.
+its payment was voided until it is paid in another way, nor after that went away, too; one that could be shipped and is
+not, paid by a method or not, is noted as overdue.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import reduce
 from typing import Final
 
-from commands.amounts_held import is_paid_otherwise, payers_of
+from commands.amounts_held import payers_of, unheld_since
 from commands.decision import Appended, Decision, DecisionView, events_of
 from commands.processes.process import Process, Rejected, Streams
 from commands.processes.timer import Timer
@@ -40,10 +40,12 @@ from domain.ordering.purchase import ATTEMPTS_MAX, PURCHASE, PurchaseSteps, paym
 from domain.payments import ending
 from domain.payments.events import (
     AuthorisationDeclined,
+    AuthorisationExpired,
     AuthorisationVoided,
     CaptureFailed,
     ChargebackWon,
     CreditHeld,
+    CreditReleased,
     CustomerActionRequired,
     ManualPaymentRecorded,
     PaymentAuthorised,
@@ -55,6 +57,7 @@ from domain.payments.events import (
 )
 from domain.payments.payment import PAYMENT, Payment
 from domain.payments.payment import Status as Authorisation
+from domain.payments.store_credit import CLOCKS_DIFFER_BY
 from event_store.consumers.starting import HEAD
 
 PURCHASES: Final = Process("purchases", writes=(ORDER, PAYMENT, PURCHASE), start=HEAD)
@@ -80,12 +83,10 @@ WAITING: Final = frozenset((Status.PLACED, Status.CONFIRMED))
 PaymentOutcome = (
     PaymentAuthorised
     | AuthorisationDeclined
-    | AuthorisationVoided
     | CustomerActionRequired
     | PaymentCaptured
     | CaptureFailed
     | VoidFailed
-    | VoidRequested
     | RefundSucceeded
     | RefundFailed
     | ChargebackWon
@@ -97,21 +98,24 @@ def order_and_payment(event: PaymentOutcome) -> Streams:
     return _paid(event.order_id) if event.payment_id == payment_of(event.order_id) else ()
 
 
-_Payer = PaymentAuthorised | ManualPaymentRecorded | CreditHeld
+_Payer = PaymentAuthorised | ManualPaymentRecorded | CreditHeld | VoidFailed
+"""More pays for the order, or does still."""
+_Loss = VoidRequested | AuthorisationVoided | AuthorisationExpired | CaptureFailed | CreditReleased
+"""Less pays for the order."""
 
 
-def order_and_own_payment(event: _Payer) -> Streams:
+def order_and_own_payment(event: _Payer | _Loss) -> Streams:
     """The order, its purchase and the payment that this was requested with, whichever it is that pays now."""
     return _paid(event.order_id)
 
 
-def other_payers(event: _Payer | VoidRequested | AuthorisationVoided, view: DecisionView) -> Streams:
+def other_payers(event: _Payer | _Loss, view: DecisionView) -> Streams:
     """Whatever else may pay, once the payment that this was requested with is voided: no other is created before."""
     order, purchase = view.known(ORDER, event.order_id), view.known(PURCHASE, event.order_id)
     payment = view.known(PAYMENT, payment_of(event.order_id))
     if order is None or purchase is None or payment is None or payment.status is not Authorisation.VOIDED:
         return ()
-    this = [] if isinstance(event, CreditHeld) else [(PAYMENT, event.payment_id)]
+    this = [] if isinstance(event, CreditHeld | CreditReleased) else [(PAYMENT, event.payment_id)]
     return [*payers_of(order, purchase), *this]
 
 
@@ -157,20 +161,21 @@ def need_another(event: AuthorisationDeclined, view: DecisionView, now: datetime
     return _go_on(order, purchase, payment, now)
 
 
-@PURCHASES.when(VoidRequested, reads=order_and_payment, then_reads=other_payers)
-@PURCHASES.when(AuthorisationVoided, reads=order_and_payment, then_reads=other_payers)
-def keep(event: VoidRequested | AuthorisationVoided, view: DecisionView, now: datetime) -> Decision:
-    """Keep a confirmed order from being shipped whose payment somebody has voided, unless it is paid otherwise already.
+@PURCHASES.when(VoidRequested, reads=order_and_own_payment, then_reads=other_payers)
+@PURCHASES.when(AuthorisationVoided, reads=order_and_own_payment, then_reads=other_payers)
+@PURCHASES.when(AuthorisationExpired, reads=order_and_own_payment, then_reads=other_payers)
+@PURCHASES.when(CreditReleased, reads=order_and_own_payment, then_reads=other_payers)
+def keep(event: _Loss, view: DecisionView, now: datetime) -> Decision:
+    """Keep a confirmed order from being shipped whose amount is not held any more: by its payment, or what else pays.
 
     One that is off, so that the process itself had it voided, is not held.
     """
-    found = _found(event, view)
+    found = _purchase_of(event.order_id, view)
     if found is None:
         return Rejected()
     order, purchase, payment = found
-    is_closed = payment.status in {Authorisation.VOIDING, Authorisation.VOIDED}
-    is_due = is_closed and not is_paid_otherwise(order, payment, purchase, view, now=now)
-    held = _held(order, now) if is_due and _rest(payment) else ()
+    since = unheld_since(order, payment, purchase, view, now=now)
+    held = () if since is None else _held(order, now)
     return Decision(held) if held else Rejected()
 
 
@@ -178,18 +183,18 @@ def keep(event: VoidRequested | AuthorisationVoided, view: DecisionView, now: da
 @PURCHASES.when(CreditHeld, reads=order_and_own_payment, then_reads=other_payers)
 def let_leave(event: _Payer, view: DecisionView, now: datetime) -> Decision:
     """Let an order leave that is paid in another way: by amounts that are no less than its voided payment left."""
-    order, purchase = view.current(ORDER, event.order_id), view.current(PURCHASE, event.order_id)
-    payment = view.current(PAYMENT, payment_of(event.order_id))
-    if order is None or purchase is None or payment is None or order.status is not Status.CONFIRMED:
+    found = _purchase_of(event.order_id, view)
+    if found is None:
         return Rejected()
-    if payment.status is not Authorisation.VOIDED:
+    order, purchase, payment = found
+    if order.status is not Status.CONFIRMED or payment.status is not Authorisation.VOIDED:
         return Rejected()
     added: list[Event] = []
     if not isinstance(event, CreditHeld):
         added = purchasing.add_payment(purchase, payment_id=event.payment_id, now=now)
         purchase = reduce(purchasing.evolve, added, purchase)
     lifted: list[Event] = []
-    if is_paid_otherwise(order, payment, purchase, view, now=now):
+    if unheld_since(order, payment, purchase, view, now=now) is None:
         lifted = holding.lift(order, order_id=order.order_id, reason="payment", now=now)
     decided = (*events_of(PURCHASE, order.order_id, added), *_order(order, lifted))
     return Decision(decided) if decided else Rejected()
@@ -211,8 +216,8 @@ def need_confirmation(event: CustomerActionRequired, view: DecisionView, now: da
 
 
 @PURCHASES.when(PaymentCaptured, reads=order_and_payment)
-@PURCHASES.when(CaptureFailed, reads=order_and_payment)
-@PURCHASES.when(VoidFailed, reads=order_and_payment)
+@PURCHASES.when(CaptureFailed, reads=order_and_own_payment, then_reads=other_payers)
+@PURCHASES.when(VoidFailed, reads=order_and_own_payment, then_reads=other_payers)
 @PURCHASES.when(RefundSucceeded, reads=order_and_payment)
 @PURCHASES.when(RefundFailed, reads=order_and_payment)
 @PURCHASES.when(ChargebackWon, reads=order_and_payment)
@@ -220,7 +225,12 @@ def go_on(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
     """Let go of more, once an order is off or its loss refunded; note that what was shipped is not collected.
 
     The timer of a hold decides nothing while the outcome of a capture or a void is awaited: then it is decided here.
+    What failed of another payment says whether that pays for the order still.
     """
+    if event.payment_id != payment_of(event.order_id):
+        if isinstance(event, VoidFailed):
+            return let_leave(event, view, now)
+        return keep(event, view, now) if isinstance(event, CaptureFailed) else Rejected()
     found = _found(event, view)
     if found is None:
         return Rejected()
@@ -267,9 +277,9 @@ def give_up(order: Order | None, view: DecisionView, now: datetime) -> Sequence[
 
 
 @HOLD.set_by(PaymentAuthorised)
-def as_long_as_it_is_held(event: PaymentAuthorised, _recorded_at: datetime) -> datetime | None:
-    """The provider says how long it holds an amount."""
-    return event.expires_at if event.payment_id == payment_of(event.order_id) else None
+def as_long_as_it_is_held(event: PaymentAuthorised, _recorded_at: datetime) -> datetime:
+    """The provider says how long it holds an amount, whichever payment of the order that is of."""
+    return event.expires_at
 
 
 HOLD.cleared_by(OrderCancelled, OrderShipped)
@@ -277,12 +287,21 @@ HOLD.cleared_by(OrderCancelled, OrderShipped)
 
 @HOLD.fires
 def hold_again(order: Order | None, view: DecisionView, now: datetime) -> Decision:
-    """Have the amount held again; until it is, the order is held itself."""
+    """Have the amount held again; until it is, the order is held itself.
+
+    What pays instead of a voided payment is not requested again: the order waits for it, unless people let it leave.
+    """
     assert order is not None, "an order that was placed has no state"
     payment = view.current(PAYMENT, payment_of(order.order_id))
     if order.payment is None or payment is None or order.status is not Status.CONFIRMED:
         return Decision()
-    return Decision(_renewed(order, payment, now))
+    if payment.status is not Authorisation.VOIDED:
+        return Decision(_renewed(order, payment, now))
+    purchase = view.current(PURCHASE, order.order_id)
+    since = unheld_since(order, payment, purchase, view, now=now + CLOCKS_DIFFER_BY)
+    if since is None or holding.is_on_credit(order, unheld_since=since):
+        return Decision()
+    return Decision(_held(order, now))
 
 
 @AGAIN.set_by(PaymentNeeded)
@@ -342,22 +361,20 @@ def _held(order: Order, now: datetime) -> tuple[Appended, ...]:
     return _order(order, holding.hold(order, order_id=order.order_id, reason="payment", now=now))
 
 
-def _rest(payment: Payment) -> int:
-    return payment.amount - payment.captured
-
-
 def _paid(order_id: OrderId) -> Streams:
     return [(ORDER, order_id), (PURCHASE, order_id), (PAYMENT, payment_of(order_id))]
 
 
 def _found(event: PaymentOutcome, view: DecisionView) -> tuple[Order, PurchaseSteps, Payment] | None:
     """The purchase that a payment is of; None: of none."""
-    if event.payment_id != payment_of(event.order_id):
-        return None
-    order = view.current(ORDER, event.order_id)
-    assert order is not None, "an order that was placed has no state"
-    purchase, payment = view.current(PURCHASE, event.order_id), view.current(PAYMENT, event.payment_id)
-    if purchase is None or payment is None:
+    return _purchase_of(event.order_id, view) if event.payment_id == payment_of(event.order_id) else None
+
+
+def _purchase_of(order_id: OrderId, view: DecisionView) -> tuple[Order, PurchaseSteps, Payment] | None:
+    """An order with its purchase and the payment that this was requested with; None: it was placed without a method."""
+    order = view.current(ORDER, order_id)
+    purchase, payment = view.current(PURCHASE, order_id), view.current(PAYMENT, payment_of(order_id))
+    if order is None or purchase is None or payment is None:
         return None
     return order, purchase, payment
 

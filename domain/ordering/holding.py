@@ -28,7 +28,6 @@ from domain.ordering.order import (
     AlreadyShipped,
     NotConfirmed,
     Order,
-    OrderIsHeld,
     Status,
     evolve,
     known,
@@ -75,16 +74,12 @@ def hold(order: Order | None, *, order_id: OrderId, reason: HoldReason, now: dat
     assert_never(order.status)
 
 
-def require_held(order: Order, *, unheld_since: datetime) -> None:
-    """Refuse to ship an order whose amount is not held since then; not if its hold for that was lifted afterwards.
+def is_on_credit(order: Order, *, unheld_since: datetime) -> bool:
+    """Whether an order may leave though its amount is not held: its hold for that was lifted afterwards.
 
     The order process holds it for that, but only a moment later. People who lift that hold ship on credit.
-
-    Raises:
-        OrderIsHeld: its amount is not held.
     """
-    if order.payment_lifted_at is None or order.payment_lifted_at < unheld_since:
-        raise OrderIsHeld(order_id=order.order_id, reasons=("payment",))
+    return order.payment_lifted_at is not None and order.payment_lifted_at >= unheld_since
 
 
 def backorder(order: Order, *, waits_for: Mapping[Sku, int], now: datetime) -> list[Event]:

@@ -64,13 +64,14 @@ class Credit(Struct, frozen=True, kw_only=True):
 
 
 class CreditHold(Struct, frozen=True, kw_only=True):
-    """What is kept for an order, or was."""
+    """What is kept for an order, or was. `released_at`: when it was given back before it was spent."""
 
     order_id: OrderId
     currency: Currency
     amount: Minor
     parts: tuple[CreditUsed, ...]
     status: CreditHoldStatus = "held"
+    released_at: datetime | None = None
 
 
 class StoreCredit(Struct, frozen=True, kw_only=True):
@@ -113,7 +114,8 @@ def evolve(credit: StoreCredit | None, event: Event) -> StoreCredit:
         case CreditSpent():
             return _ended(credit, event.hold_id, "spent")
         case CreditReleased():
-            return _ended(_moved(credit, credit.holds[event.hold_id].parts, 1), event.hold_id, "released")
+            credit = _moved(credit, credit.holds[event.hold_id].parts, 1)
+            return _ended(credit, event.hold_id, "released", released_at=event.released_at)
         case CreditReturned():
             returned = Credit(
                 currency=event.currency, amount=event.amount, left=event.amount, expires_at=None
@@ -300,6 +302,13 @@ def kept_for(credit: StoreCredit | None, *, order_id: OrderId) -> Minor:
     return Minor(sum(each.amount for each in holds if each.order_id == order_id and each.status in _KEPT))
 
 
+def released_at(credit: StoreCredit | None, *, order_id: OrderId) -> datetime | None:
+    """When something that was held for an order was last released."""
+    holds = () if credit is None else credit.holds.values()
+    released = (each.released_at for each in holds if each.order_id == order_id)
+    return max((each for each in released if each is not None), default=None)
+
+
 def _return(credit: StoreCredit, hold_id: CreditHoldId, spent: CreditHold, *, now: datetime) -> list[Event]:
     returned = CreditReturned(
         customer_id=credit.customer_id,
@@ -383,6 +392,12 @@ def _moved(credit: StoreCredit, parts: tuple[CreditUsed, ...], sign: int) -> Sto
     return replace(credit, credits=changed)
 
 
-def _ended(credit: StoreCredit, hold_id: CreditHoldId, status: CreditHoldStatus) -> StoreCredit:
-    ended = replace(credit.holds[hold_id], status=status)
+def _ended(
+    credit: StoreCredit,
+    hold_id: CreditHoldId,
+    status: CreditHoldStatus,
+    *,
+    released_at: datetime | None = None,
+) -> StoreCredit:
+    ended = replace(credit.holds[hold_id], status=status, released_at=released_at)
     return replace(credit, holds={**credit.holds, hold_id: ended})

@@ -23,6 +23,7 @@ IDS: Final = {
     "price": "sku",
     "price_lists": "channel",
     "product": "sku",
+    "purchase": "order_id",
     "shipment": "order_id",
     "stock": "sku",
     "store_credit": "customer_id",

@@ -5,13 +5,14 @@ from datetime import timedelta
 import pytest
 
 from commands import amounts_held
-from commands.processes.purchases import PURCHASES
+from commands.processes.purchases import HOLD, PURCHASES
 from counterfoil.testing.spec import given_streams
 from domain.money import Minor
 from domain.ordering import order as orders
 from domain.ordering.events import PaymentTerms
 from domain.ordering.order import ORDER, OrderIsHeld
 from domain.ordering.purchase import PURCHASE
+from domain.payments.events import PaymentAuthorised
 from domain.payments.payment import PAYMENT
 from domain.payments.store_credit import STORE_CREDIT
 from tests.examples import confirmed, placed, shipped
@@ -25,6 +26,7 @@ from tests.payment_examples import (
     authorisation_expired,
     authorisation_requested,
     authorisation_voided,
+    capture_failed,
     capture_requested,
     credit_held,
     credit_issued,
@@ -48,6 +50,12 @@ HALF = Minor(TOTAL // 2)
 REST = Minor(TOTAL - HALF)
 CREDIT = (credit_issued(amount=TOTAL, expires_at=None), credit_held(amount=HALF))
 CASH = manual_payment_recorded(amount=REST)
+OTHER = {"payment_id": TILL}
+INSTEAD = tuple(each(**OTHER) for each in (payment_created, authorisation_requested, payment_authorised))
+LEFT, LATER = NOW + timedelta(hours=1), NOW + timedelta(hours=2)
+LIFTED = (*CONFIRMED, order_held(), hold_lifted(lifted_at=LEFT))
+"""The order process let it leave, since it was paid otherwise."""
+WHOLE = (CREDIT[0], credit_held(amount=TOTAL))
 
 
 def after(*payment, order=CONFIRMED, others=(), credit=()):
@@ -149,7 +157,87 @@ def test_a_voided_payment_is_made_up_for_by_payments_and_store_credit_together()
 
 
 def test_an_order_that_store_credit_pays_already_is_not_held_once_its_void_is_known():
-    whole = (CREDIT[0], credit_held(amount=TOTAL))
-
-    after(*VOIDED, credit=whole).when(PURCHASES, VOIDED[-1], now=NOW).then_rejected()
+    after(*VOIDED, credit=WHOLE).when(PURCHASES, VOIDED[-1], now=NOW).then_rejected()
     after(*VOIDED, credit=CREDIT).when(PURCHASES, VOIDED[-1], now=NOW).then((ORDER, ID, order_held()))
+
+
+GONE = {
+    "the void of another payment is requested": {
+        "others": (*INSTEAD, void_requested(**OTHER, requested_at=LATER))
+    },
+    "another payment is voided": {
+        "others": (*INSTEAD, authorisation_voided(**OTHER, voided_at=LATER)),
+    },
+    "another authorisation is recorded as expired": {
+        "others": (
+            *INSTEAD,
+            authorisation_expired(**OTHER, expired_at=LATER),
+            authorisation_requested(**OTHER, attempt=2),
+        )
+    },
+    "store credit is released": {"credit": (*WHOLE, credit_released(amount=TOTAL, released_at=LATER))},
+}
+"""What paid instead of a voided payment, and went away."""
+
+
+@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
+def test_an_order_is_held_again_as_often_as_what_pays_instead_of_its_payment_goes_away(gone):
+    lost = gone["others"][3] if "others" in gone else gone["credit"][-1]
+    again = (*LIFTED, order_held(held_at=LATER))
+    let_go = (*again, hold_lifted(lifted_at=LATER))
+
+    with pytest.raises(OrderIsHeld):
+        ship(after(*VOIDED, order=LIFTED, **gone), now=LATER)
+    after(*VOIDED, order=LIFTED, **gone).when(PURCHASES, lost, now=LATER).then(
+        (ORDER, ID, order_held(held_at=LATER))
+    )
+    after(*VOIDED, order=again, **gone).when(PURCHASES, lost, now=LATER).then_rejected()
+    assert [shipped(shipped_at=LATER)] == ship(after(*VOIDED, order=let_go, **gone), now=LATER)[0]
+
+
+@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
+def test_an_order_whose_own_payment_holds_its_amount_is_not_held_for_what_became_of_another(gone):
+    lost = gone["others"][3] if "others" in gone else gone["credit"][-1]
+
+    after(*HELD, order=LIFTED, **gone).when(PURCHASES, lost, now=LATER).then_rejected()
+
+
+def test_an_authorisation_that_pays_instead_and_expires_has_its_order_held_by_the_timer():
+    def fire(order=LIFTED, now=EXPIRES, others=INSTEAD):
+        view = after(*VOIDED, order=order, others=others).view
+        return [each for _, _, each in HOLD.decide(view.current(ORDER, ID), view, now).events]
+
+    early = EXPIRES - timedelta(seconds=30)
+
+    assert EXPIRES == HOLD.sets[PaymentAuthorised](INSTEAD[-1], NOW)
+    assert [order_held(held_at=EXPIRES)] == fire()
+    assert [order_held(held_at=early)] == fire(now=early), "clocks differ, and it is not fired again"
+    assert [] == fire(now=LATER), "it was set anew meanwhile"
+    assert [] == fire(others=(manual_payment_recorded(),))
+    assert [] == fire(order=(*LIFTED, order_held(), hold_lifted(lifted_at=EXPIRES))), "it leaves on credit"
+    with pytest.raises(OrderIsHeld):
+        ship(after(*VOIDED, order=LIFTED, others=INSTEAD), now=EXPIRES)
+
+
+def test_an_order_may_leave_once_the_void_of_what_pays_instead_has_failed():
+    failed = (*INSTEAD, void_requested(**OTHER), void_failed(**OTHER))
+    held = (*LIFTED, order_held())
+
+    after(*VOIDED, order=held, others=failed).when(PURCHASES, failed[-1], now=LATER).then(
+        (ORDER, ID, hold_lifted(lifted_at=LATER))
+    )
+    after(*VOIDED, order=held, others=failed).when(PURCHASES, failed[-1], now=EXPIRES).then_rejected()
+
+
+def test_an_order_is_held_once_a_capture_of_what_pays_instead_has_failed_and_its_time_is_over():
+    failed = (*INSTEAD, capture_requested(**OTHER), capture_failed(**OTHER))
+    paid = after(*VOIDED, order=LIFTED, others=failed)
+
+    paid.when(PURCHASES, failed[-1], now=LATER).then_rejected()
+    paid.when(PURCHASES, failed[-1], now=EXPIRES).then((ORDER, ID, order_held(held_at=EXPIRES)))
+
+
+def test_an_order_is_held_while_its_own_payment_that_expired_is_requested_again():
+    expired = (*HELD, authorisation_expired(**OWN), authorisation_requested(**OWN, attempt=2))
+
+    after(*expired).when(PURCHASES, expired[3], now=LATER).then((ORDER, ID, order_held(held_at=LATER)))

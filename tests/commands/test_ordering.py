@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Mapping
+from datetime import timedelta
 
 import pytest
 
@@ -23,8 +24,15 @@ from tests.examples import (
     rejected,
     shipped,
 )
-from tests.payment_examples import authorisation_requested, payment_authorised, payment_created
-from tests.purchase_examples import hold_lifted, order_held
+from tests.payment_examples import (
+    TILL,
+    authorisation_requested,
+    authorisation_voided,
+    payment_authorised,
+    payment_created,
+    void_requested,
+)
+from tests.purchase_examples import hold_lifted, order_held, payment_added, purchase_begun
 
 pytestmark = pytest.mark.anyio
 
@@ -235,6 +243,28 @@ async def test_an_order_whose_payment_is_being_voided_is_refused_before_it_is_he
         *(each(**own) for each in (payment_created, authorisation_requested, payment_authorised)),
     )
     (await shop.post("/v1/payments/536365/void")).then_accepted(stream="payment-536365", version=4)
+
+    refused = await shop.post("/v1/orders/536365/shipment")
+
+    refused.then_refused(409, "order-is-held", order_id="536365", reasons=["payment"])
+
+
+async def test_an_order_is_refused_once_what_pays_instead_of_its_payment_is_being_voided(given):
+    own, other = ({"payment_id": each} for each in ("536365", TILL))
+    paid = (payment_created, authorisation_requested, payment_authorised)
+    shop = await given(
+        placed(payment=PaymentTerms(method_ref="pm_visa")),
+        confirmed(),
+        purchase_begun(),
+        *(each(**own) for each in paid),
+        void_requested(**own, requested_at=NOW - timedelta(hours=1)),
+        authorisation_voided(**own, voided_at=NOW - timedelta(hours=1)),
+        order_held(),
+        *(each(**other) for each in paid),
+        payment_added(),
+        hold_lifted(lifted_at=NOW - timedelta(minutes=1)),
+    )
+    (await shop.post(f"/v1/payments/{TILL}/void")).then_accepted(stream=f"payment-{TILL}", version=4)
 
     refused = await shop.post("/v1/orders/536365/shipment")
 

@@ -208,6 +208,18 @@ ROWS: Final = (
         "test_an_order_whose_payment_is_voided_is_dispatched_once_several_amounts_pay_it",
     ),
     Row(
+        "what pays instead is voided, too, before the order is shipped",
+        "the order is held (`payment`) again until it is paid, as often as that happens, and not dispatched meanwhile,"
+        " nor in the moment before it is held",
+        "test_an_order_is_held_as_often_as_what_pays_instead_of_its_payment_is_voided",
+    ),
+    Row(
+        "its authorisation expires before the order is shipped",
+        "the timer `hold` has the order held (`payment`) until the amount is held again; a shipment is refused before"
+        " that, too",
+        "test_an_order_is_held_from_when_what_pays_instead_of_its_payment_expires",
+    ),
+    Row(
         "the authorisation of a shipped order expires before it is captured",
         "authorised again, then captured",
         "test_a_shipped_order_whose_authorisation_expired_is_authorised_again_and_captured",
@@ -356,9 +368,9 @@ buyer whose method was declined names another one by `POST /v1/payments/{payment
 confirmed.
 
 A confirmed order is [held](contexts/ordering.md#holds) while its amount is not, from when the timer `hold` requests it
-again, or its void. A shipment reads the payment itself, so it is refused before that, too. One that is only placed is
-not held after a day without an answer, but cancelled: its stock would wait as long as the provider is silent, and what
-turns out to be held is voided
+again, or its void, and from when what pays instead of a voided payment is voided or expires. A shipment reads the
+payments itself, so it is refused before that, too. One that is only placed is not held after a day without an answer,
+but cancelled: its stock would wait as long as the provider is silent, and what turns out to be held is voided
 ([ADR 93](adr/0093-stock-before-money.md)). The rows of mails are about neither payment nor stock: they are of the
 process `order-mails` and of the sender, which `counterfoil_gateway_calls{gateway="mail"}` counts; a mail that cannot
 be made is [parked](runbooks/parked-key.md) until somebody retries it ([mail](mail.md#delivery)). One that failed is

@@ -8,6 +8,7 @@ import pytest
 from domain.ids import CreditHoldId, CreditId, PaymentId
 from domain.money import Minor
 from domain.ordering import holding
+from domain.ordering.events import HoldLifted, OrderHeld
 from domain.ordering.order import ORDER, Status
 from domain.payments import authorising, capturing, store_credit
 from domain.payments.payment import PAYMENT
@@ -254,6 +255,83 @@ class PaidInSeveralWays(PaidInAnotherWay):
 
 def test_an_order_whose_payment_is_voided_is_dispatched_once_several_amounts_pay_it(sold):
     assert {} == sold(PaidInSeveralWays)
+
+
+class PaidByWhatGoesAway(PaidInAnotherWay):
+    """Two other authorisations pay one after another, and finance voids each; the staff would ship it after that."""
+
+    requested = asked(authorisation=3, void=3)
+    instead = (PaymentId("second"), PaymentId("third"))
+
+    def go_on(self):
+        if self.paid.status is not Authorisation.VOIDED:
+            self.ship()
+            return
+        for number, payment_id in enumerate(self.instead, start=1):
+            payment = self.world.state(PAYMENT, payment_id)
+            if payment is None:
+                self.hold_instead(payment_id)
+                return
+            if payment.status is not Authorisation.VOIDED:
+                if len(self.recorded(HoldLifted)) == number:
+                    self.end(payment)
+                    self.ship()
+                    assert self.sold.status is Status.CONFIRMED, "it was shipped although nothing is held"
+                return
+        self.pay()
+        self.ship()
+        if self.sold.status is Status.SHIPPED:
+            assert 3 == len(self.recorded(OrderHeld)), "once for each payment that went away"
+
+    def hold_instead(self, payment_id):
+        of_it = {"payment_id": payment_id, "of": self.payable(), "amount": None, "now": self.now}
+        created = authorising.create(None, **of_it, method_ref="pm_other", capture="manual")
+        self.append(PAYMENT, payment_id, created)
+        self.authorise_instead(payment_id)
+
+    def authorise_instead(self, payment_id):
+        of_it = {"payment_id": payment_id, "method_ref": None, "now": self.now}
+        asked_for = authorising.authorise(self.world.state(PAYMENT, payment_id), **of_it)
+        self.append(PAYMENT, payment_id, asked_for)
+        self.append(PAYMENT, payment_id, self.held(self.world.state(PAYMENT, payment_id)))
+
+    def end(self, payment):
+        if payment.status is Authorisation.AUTHORISED:
+            void = authorising.void(payment, payment_id=payment.payment_id, now=self.now)
+        else:
+            void = self.void(payment)
+        self.append(PAYMENT, payment.payment_id, void)
+
+    def recorded(self, kind):
+        return [each for each in self.events() if isinstance(each, kind)]
+
+
+def test_an_order_is_held_as_often_as_what_pays_instead_of_its_payment_is_voided(sold):
+    assert {} == sold(PaidByWhatGoesAway)
+
+
+class PaidUntilThatExpires(PaidByWhatGoesAway):
+    """What pays instead expires, and the staff would ship it before the timer is fired; then it is held again."""
+
+    requested = asked(authorisation=3, void=1)
+
+    def go_on(self):
+        second = self.world.state(PAYMENT, self.instead[0])
+        if self.paid.status is Authorisation.VOIDED and second is None:
+            self.hold_instead(self.instead[0])
+        elif second is not None and second.attempt == 1 and self.recorded(HoldLifted):
+            self.world.clock.pass_s(timedelta(days=8).total_seconds())
+            self.ship()
+            assert self.sold.status is Status.CONFIRMED, "it was shipped although nothing is held"
+            self.fire(HOLD)
+            assert ("payment",) == self.sold.holds
+            self.authorise_instead(self.instead[0])
+        elif second is None or second.attempt == 2:
+            self.ship()
+
+
+def test_an_order_is_held_from_when_what_pays_instead_of_its_payment_expires(sold):
+    assert {} == sold(PaidUntilThatExpires)
 
 
 class CaptureFails(Shipped):

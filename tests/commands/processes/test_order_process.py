@@ -457,8 +457,10 @@ def test_forgetting_what_is_held_after_a_cancellation_is_found(monkeypatch):
 def test_the_process_reacts_to_every_outcome_of_a_payment_that_changes_what_is_due():
     process: Process = purchases.PURCHASES
     assert {
+        "payments.authorisation_expired.v1",
         "payments.authorisation_voided.v1",
         "payments.credit_held.v1",
+        "payments.credit_released.v1",
         "payments.manual_payment_recorded.v1",
         "payments.payment_authorised.v1",
         "payments.authorisation_declined.v1",
