@@ -140,6 +140,13 @@ async def test_a_connection_cut_before_the_answer_is_noticed_by_nobody(proxy, sh
     assert 3 == shop.position
 
 
+@pytest.fixture
+def only_asked_here(monkeypatch):
+    """Only the test asks the log whether it is there: a question of the process may be under way at any moment."""
+    monkeypatch.setattr(limits, "POLL_PERIOD_S", 3_600.0)
+
+
+@pytest.mark.usefixtures("only_asked_here")
 async def test_a_log_that_has_been_silent_for_a_while_is_refused_at_once_and_not_ready(given, monkeypatch):
     shop = await given(product_created())
     assert 200 == (await shop.client.get("/readyz")).status_code

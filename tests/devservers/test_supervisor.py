@@ -68,8 +68,18 @@ def test_a_role_that_refuses_its_settings_is_not_started_again_and_says_why(tmp_
     assert not roles[0].keep_alive(time.monotonic())
 
 
-def test_a_role_that_runs_is_left_alone(role):
+@pytest.fixture
+def running(role, monkeypatch):
+    """The same, but it runs until it is killed: one that ends at once may have ended before a test does anything."""
+    monkeypatch.setattr(
+        supervisor, "launch", lambda _command, **given: child.launch(["sleep", "600"], **given)
+    )
     role.start()
+    return role
+
+
+def test_a_role_that_runs_is_left_alone(running):
+    role = running
     alive = role.pid
 
     assert alive is not None
@@ -137,11 +147,10 @@ def test_a_role_that_ended_is_logged_with_its_exit_code(role, monkeypatch):
     assert 64 == ending_of(role, monkeypatch)["exit_code"]
 
 
-def test_a_role_that_was_killed_is_logged_with_the_signal(role, monkeypatch):
-    role.start()
-    os.kill(role.pid, signal.SIGKILL)
+def test_a_role_that_was_killed_is_logged_with_the_signal(running, monkeypatch):
+    os.kill(running.pid, signal.SIGKILL)
 
-    assert "SIGKILL" == ending_of(role, monkeypatch)["signal"]
+    assert "SIGKILL" == ending_of(running, monkeypatch)["signal"]
 
 
 WRITER = """
