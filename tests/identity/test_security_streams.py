@@ -213,7 +213,7 @@ async def test_G1_kill_9_takes_counts_of_a_minute_and_no_export(shop, tmp_path):
         exported = await killed.get("/v1/orders", **bearer(owner["access_token"]), **NDJSON)
     finally:
         killed.process.kill()
-        code = await asyncio.to_thread(killed.process.wait, 20)
+        code = await asyncio.to_thread(killed.process.wait, 60)
     await recorded(shop)
 
     assert (200, -9) == (exported.status_code, code)

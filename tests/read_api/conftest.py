@@ -43,6 +43,7 @@ def open_api(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Open:
         monkeypatch.setattr(documents, "ANSWER_TIMEOUT_S", PATIENCE_S if patient else USUAL_S)
         if patient:
             monkeypatch.setattr(tracked_documents, "CONNECT_TIMEOUT_S", PATIENCE_S)
+            monkeypatch.setattr(tracked_documents, "UNANSWERED_S_MAX", PATIENCE_S)
         async with running(stage.database_url, redis_url) as client:
             yield client
 

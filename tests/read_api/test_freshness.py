@@ -7,12 +7,20 @@ import pytest
 
 from event_store.transport import position_token
 from projections.ordering.views import SkuSales, order_details, sku_sales
+from runtime.http import preferences
 from tests.read_api.stage import order, partition_of_order, token
 
 pytestmark = pytest.mark.anyio
 
 OWN = partition_of_order("536365")
 OTHER = (OWN + 1) % 12
+LONG_S = 120
+"""A wait that a busy machine does not reach; of those who may wait for ten seconds one might be answered too late."""
+
+
+@pytest.fixture
+def long_waits(monkeypatch):
+    monkeypatch.setattr(preferences, "WAIT_MAX_S", LONG_S)
 
 
 @pytest.fixture
@@ -81,11 +89,12 @@ async def test_a_lenient_caller_gets_what_there_is(stood, open_api):
     assert position_token.decode(answer.headers["applied-position"]).partitions == dict.fromkeys(range(12), 9)
 
 
+@pytest.mark.usefixtures("long_waits")
 async def test_a_caller_who_waits_gets_the_answer_as_soon_as_it_is_there(stood, open_api):
     stood.head(12)
 
     async with open_api() as client:
-        headers = _min({OWN: 12}) | {"Prefer": "wait=10"}
+        headers = _min({OWN: 12}) | {"Prefer": f"wait={LONG_S}"}
         began = time.monotonic()
         reading = asyncio.create_task(client.get("/v1/orders/536365", headers=headers))
         await asyncio.sleep(0.3)
@@ -96,8 +105,8 @@ async def test_a_caller_who_waits_gets_the_answer_as_soon_as_it_is_there(stood, 
 
     assert answer.status_code == 200
     assert answer.json()["status"] == "confirmed"
-    assert answer.headers["preference-applied"] == "wait=10"
-    assert seconds < 8
+    assert answer.headers["preference-applied"] == f"wait={LONG_S}"
+    assert seconds < LONG_S / 2
 
 
 async def test_a_wait_ends(stood, open_api):
@@ -112,12 +121,13 @@ async def test_a_wait_ends(stood, open_api):
     assert 0.9 < seconds < 30
 
 
+@pytest.mark.usefixtures("long_waits")
 async def test_a_wait_ends_when_the_process_is_to_end(stood, open_api):
     stood.head(12)
 
     async with open_api() as client:
         reading = asyncio.create_task(
-            client.get("/v1/orders/536365", headers=_min({OWN: 12}) | {"Prefer": "wait=10"})
+            client.get("/v1/orders/536365", headers=_min({OWN: 12}) | {"Prefer": f"wait={LONG_S}"})
         )
         await asyncio.sleep(0.2)
         began = time.monotonic()
@@ -126,7 +136,7 @@ async def test_a_wait_ends_when_the_process_is_to_end(stood, open_api):
         seconds = time.monotonic() - began
 
     assert answer.status_code == 503
-    assert seconds < 8
+    assert seconds < LONG_S / 2
 
 
 async def test_a_longer_wait_than_allowed_is_cut_and_says_so(stood, open_api):

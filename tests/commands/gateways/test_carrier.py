@@ -87,7 +87,7 @@ async def test_a_refusal_is_final_and_found_by_its_key(ledger):
 async def test_what_was_done_and_not_answered_is_not_known_and_found_later(ledger, fault, monkeypatch):
     if fault == "late":
         monkeypatch.setattr(gateway, "ANSWER_TIMEOUT_S", 1.0)
-    with simulated(ledger, f"{fault}=1" + (":1.5" if fault == "late" else "")) as server:
+    with simulated(ledger, f"{fault}=1" + (":5" if fault == "late" else "")) as server:
         async with HttpCarrier.open(server.url, token=None) as carrier:
             with pytest.raises(NoAnswer):
                 await carrier.buy(KEY, PARCEL)

@@ -114,9 +114,9 @@ async def test_an_authorisation_comes_to_what_the_method_does(ledger, method, ou
 async def test_an_authorisation_without_an_answer_is_uncertain_and_found_by_its_key_later(
     ledger, faults, monkeypatch
 ):
-    monkeypatch.setattr("commands.gateways.outside.ANSWER_TIMEOUT_S", 0.3)
     intent, uncertain = paid_by("pm_visa"), authorisation_uncertain()
-    with simulated(ledger, faults) as server:
+    with monkeypatch.context() as impatient, simulated(ledger, faults) as server:
+        impatient.setattr("commands.gateways.outside.ANSWER_TIMEOUT_S", 0.3)
         async with charging_at(server) as port:
             assert Pending() == await port.ask(HOLD, intent)
             with pytest.raises(NoAnswer):
