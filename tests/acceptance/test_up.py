@@ -112,6 +112,8 @@ def test_an_up_that_has_to_stop_while_it_starts_stops(tmp_path):
 
 def test_every_role_answers_probes_tells_metrics_and_logs_one_object_a_line(running):
     for role in ("command-api", "query-api", "relay", "projections", "processes"):
+        # Another test may have had it killed and started again.
+        wait_until(lambda role=role: is_ready(running.processes[role]), within_s=240, what=f"{role} is ready")
         lines = (running.home / "logs" / f"{role}.log").read_text().splitlines()
         port = listening_port(running.processes[role])
         answers = {
