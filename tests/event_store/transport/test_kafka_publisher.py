@@ -24,6 +24,7 @@ from event_store.transport.kafka_client import MESSAGE_BYTES_MAX
 from event_store.transport.kafka_topics import RETENTION_MS
 from event_store.transport.kafka_transport import KafkaTransport
 from event_store.transport.transport import Generation, PublishFailed, Record, TransportUnavailable
+from tests.event_store.transport import carrying
 from tests.examples import NOW
 
 
@@ -96,11 +97,7 @@ def test_the_newest_record_of_every_partition_that_holds_one_is_found(transport,
     assert {each.partition: each for each in newest} == found
 
 
-def test_records_that_the_broker_does_not_acknowledge_are_not_published(
-    transport, admin, topic, monkeypatch, generation
-):
-    monkeypatch.setattr(kafka_client, "DELIVERY_TIMEOUT_MS", 2_500)
-    monkeypatch.setattr(kafka_client, "REQUEST_TIMEOUT_MS", 1_000)
+def test_records_that_the_broker_does_not_acknowledge_are_not_published(transport, admin, topic, generation):
     with contextlib.closing(transport.publisher(generation)) as publisher:
         publisher.publish([record(1)])
         admin.delete_topics([f"counterfoil.{topic}.events.g3"])
@@ -111,7 +108,7 @@ def test_records_that_the_broker_does_not_acknowledge_are_not_published(
 
         # The controller answers for the deletion; the broker takes records until it has heard of it.
         with pytest.raises(PublishFailed):
-            publish_until(time.monotonic() + 30)
+            publish_until(time.monotonic() + 120)
 
 
 def test_a_record_that_the_broker_refuses_makes_the_whole_batch_fail(transport, admin, topic, generation):
@@ -137,19 +134,24 @@ def test_waiting_for_a_broker_that_is_silent_gathers_no_threads(monkeypatch):
     monkeypatch.setattr(kafka_client, "BOOTSTRAP_TIMEOUT_MS", 500)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        before = threading.active_count()
+        before = set(threading.enumerate())  # some of them may end meanwhile, which other tests left
         for make in (KafkaAdminClient, KafkaConsumer, KafkaProducer):
             with pytest.raises(TransportUnavailable):
                 kafka_python_client.connect(make, bootstrap_servers=[address])
 
-        assert before == threading.active_count()
+        assert set() == set(threading.enumerate()) - before
+
+
+def threads_of_the_system():
+    """The threads of this process, those of libraries among them."""
+    return {each.id for each in psutil.Process().threads()}
 
 
 def test_waiting_for_a_broker_that_is_silent_gathers_no_threads_of_librdkafka(monkeypatch):
     monkeypatch.setattr(kafka_client, "BOOTSTRAP_TIMEOUT_MS", 300)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = kafka_transport.client_of("confluent-kafka", f"127.0.0.1:{silent.getsockname()[1]}")
-        before = psutil.Process().num_threads()
+        before = threads_of_the_system()
         for attempt in (
             client.producer,
             lambda: client.newest("t", partitions=1),
@@ -160,7 +162,8 @@ def test_waiting_for_a_broker_that_is_silent_gathers_no_threads_of_librdkafka(mo
                 attempt()
         gc.collect()
 
-        assert before == psutil.Process().num_threads()
+        # The system may show one for a moment that has ended.
+        carrying.wait_until(lambda: threads_of_the_system() <= before, what="an end of all new threads")
 
 
 def test_what_librdkafka_says_again_and_again_is_logged_once_in_a_while(monkeypatch, caplog):
