@@ -79,12 +79,11 @@ def running(role, monkeypatch):
 
 
 def test_a_role_that_runs_is_left_alone(running):
-    role = running
-    alive = role.pid
+    alive, now = running.pid, time.monotonic()
 
     assert alive is not None
-    assert not role.keep_alive(time.monotonic())
-    assert role.starts == 1
+    assert [False, False] == [running.keep_alive(at) for at in (now, now + 60)]
+    assert (alive, 1) == (running.pid, running.starts)
 
 
 def test_roles_are_kept_until_a_stop(role):
