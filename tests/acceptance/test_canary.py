@@ -275,11 +275,16 @@ def goes_through_every_flow(shop, canary, customer, customer_id, owner):
         lambda: canary in shop.get(f"{placed}/contact", customer), within_s=WITHIN_S, what="it has a contact"
     )
     shop.post(f"{placed}/cancellation", {"reason": "customer"}, customer)
-    found = shop.get("/customer-search", owner, **{"customer-email": person["email"]})
 
-    assert customer_id in found
-    assert canary in shop.get("/customers", owner)
-    assert canary in shop.get(f"{path}/export", customer)
+    def found():
+        return shop.get("/customer-search", owner, **{"customer-email": person["email"]})
+
+    # Each is another view than those that were waited for.
+    wait_until(lambda: customer_id in found(), within_s=WITHIN_S, what="the customer is found")
+    wait_until(lambda: canary in shop.get("/customers", owner), within_s=WITHIN_S, what="it is listed")
+    wait_until(
+        lambda: canary in shop.get(f"{path}/export", customer), within_s=WITHIN_S, what="it is exported"
+    )
 
 
 def notify(shop, *, works):
