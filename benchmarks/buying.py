@@ -48,13 +48,15 @@ PAGES: Final = 4
 """Products that a buyer looks at."""
 SECONDS: Final = 15.0
 TINY_SECONDS: Final = 1.0
-DECIDED_S_MAX: Final = 60.0
+DECIDED_S_MAX: Final = 300.0
 DECIDED_POLL_S: Final = 0.2
+SHOWN_S_MAX: Final = 300.0
 WAITS: Final = "Prefer: wait=10"
 CREATED: Final = 201
 OK: Final = 200
+STALE: Final = 503
 NOT_PAYABLE: Final = b'"order-not-payable"'
-READY_S_MAX: Final = 60.0
+READY_S_MAX: Final = 240.0
 STOP_S_MAX: Final = 10.0
 STEPS: Final = ("browse", "cart", "checkout", "pay")
 
@@ -115,17 +117,19 @@ async def _opened(running: Running) -> None:
         assert received.status == CREATED, received
     commands.close()
     queries = await Connection.open("127.0.0.1", http_client.port_of(running.addresses.query_api))
+    give_up = time.monotonic() + SHOWN_S_MAX
     for sku, position in shown_from.items():
         # Each by the position of its own creation: a position names what its command wrote, nothing before it.
-        page = await queries.ask(http_client.get(f"/v1/products/{sku}", f"Min-Position: {position}", WAITS))
-        assert page.status == OK, page
+        asking = http_client.get(f"/v1/products/{sku}", f"Min-Position: {position}", WAITS)
+        while (page := await queries.ask(asking)).status != OK:
+            assert page.status == STALE, page
+            assert time.monotonic() < give_up, page
     queries.close()
 
 
 async def _bought(running: Running, *, seconds: float) -> dict[str, float]:
     """What buyers found: purchases a second, and milliseconds of the slowest hundredth of each step."""
     took: dict[str, list[float]] = defaultdict(list)
-    end = time.perf_counter() + seconds
     names = (f"{secrets.token_hex(4)}-{number}" for number in itertools.count())
 
     async def buys(buyer: "_Buyer") -> int:
@@ -138,6 +142,7 @@ async def _bought(running: Running, *, seconds: float) -> dict[str, float]:
 
     buyers = [await _Buyer.of(running, took, seed=number) for number in range(BUYERS)]
     began = time.perf_counter()
+    end = began + seconds  # not before they are connected: each buys once at least, also on a busy machine
     count = sum(await asyncio.gather(*map(buys, buyers)))
     rate = count / (time.perf_counter() - began)
     return {"rate": rate, **{step: percentile(sorted(took[step]), 0.99) * 1000 for step in STEPS}}

@@ -29,7 +29,7 @@ from devservers.redis import DATABASES, RedisServer
 from devservers.server import Server
 from runtime.settings import Settings
 
-READY_S_MAX: Final = 60.0
+READY_S_MAX: Final = 240.0
 STOP_S_MAX: Final = 10.0
 SOURCES: Final = Path(__file__).resolve().parent.parent
 

@@ -40,7 +40,7 @@ EVENTS_PER_S: Final = 5_000
 CALLERS: Final = 64
 ROUND_S: Final = 2.0
 CYCLES: Final = 25
-READY_S_MAX: Final = 30.0
+READY_S_MAX: Final = 240.0
 SEEN_EVERY_S: Final = 0.02
 """How often the published checkpoint is read: by so much a lag may be shown too long."""
 LAG_GOALS: Final = (Goal("ours", at_most=2.0),)
