@@ -17,6 +17,7 @@ import pytest
 
 from commands.gateways.payment.charging import Charging
 from commands.gateways.payment.stripe_provider import PaymentIntent, Refund, StripeList, StripeProvider
+from devservers import child
 from domain.money import Minor
 from runtime.settings import Settings
 from tests.commands.gateways.stripe_stub import stubbed
@@ -51,9 +52,7 @@ def mock(tmp_path_factory):
         check=True,
         timeout=GO_S_MAX,
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = child.free_port()
     process = subprocess.Popen([program, "-http-addr", f"127.0.0.1:{port}"], stdout=subprocess.DEVNULL)
     try:
         give_up = time.monotonic() + STARTED_WITHIN_S
