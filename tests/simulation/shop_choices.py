@@ -41,3 +41,9 @@ SALES = st.tuples(
     st.none() | st.booleans(),
 )
 """Who bought how much of what, how it is paid, with which coupon; and whether it was shipped, None: it was not seen."""
+
+
+def chosen(things, some, wanted=lambda _: True):
+    """One of those that are wanted, if there are any."""
+    found = [each for each in things if wanted(each)]
+    return [found[some % len(found)]] if found else []

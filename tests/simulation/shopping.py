@@ -3,9 +3,9 @@
 import itertools
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
-from commands import catalogue, inventory, ordering, payments, store_credit
+from commands import catalogue, inventory, ordering
 from commands.cart import checking_out, filling
 from commands.pricing import prices, promotions
 from domain.cart.cart import CART
@@ -33,11 +33,13 @@ from tests.simulation.shop_choices import (
     SALES,
     SKUS,
     SOME,
+    chosen,
 )
+from tests.simulation.shop_paying import Paying
 from tests.simulation.shop_prices import SHIPPING
 
 
-class Shopping(RuleBasedStateMachine):
+class Shopping(Paying):
     """Buyers, staff, a bank, a payment provider and process managers, none of whom waits for another."""
 
     problems = ("it was not opened",)
@@ -210,88 +212,6 @@ class Shopping(RuleBasedStateMachine):
             line = {"sku": order.skus[0].sku, "quantity": quantity, "unit_price": "1"}
             credited = {"order_id": order_id, "country": "Italy", "currency": order.currency, "lines": [line]}
             self.shop.ask(ordering.issue_credit_note, **credited)
-
-    @rule(
-        some=SOME,
-        amount=st.none() | AMOUNTS,
-        what=st.sampled_from(("capture", "void", "refund", "credit", "by hand", "by hand")),
-        times=st.integers(1, 2),
-    )
-    def move_money(self, some, amount, what, times):
-        is_taken = what in {"refund", "credit", "by hand"}
-        for payment_id in chosen(self.payments, some, self._has_refundable if is_taken else self._has_held):
-            left = self.shop.now(PAYMENT, payment_id).refundable
-            taken = min(amount or left, left) if is_taken else amount
-            for _ in range(times):
-                self._move(payment_id, what, taken)
-
-    def _move(self, payment_id, what, amount):
-        match what:
-            case "capture":
-                capture = {"capture_id": self.shop.number(), "amount": amount}
-                self.shop.ask(payments.capture_payment, payment_id, **capture)
-            case "void":
-                self.shop.ask(payments.void_payment, payment_id)
-            case "by hand":
-                refund = {"refund_id": self.shop.number(), "amount": amount, "reason": "other"}
-                self.shop.ask(payments.record_manual_refund, payment_id, **refund, method="cash")
-            case _:
-                to = "store_credit" if what == "credit" else "original"
-                refund = {"refund_id": self.shop.number(), "amount": amount, "reason": "other"}
-                self.shop.ask(payments.refund_payment, payment_id, **refund, to=to)
-
-    def _is_due(self, order_id):
-        return self.books.covered[order_id] < self.shop.now(ORDER, order_id).total
-
-    def _has_held(self, payment_id):
-        return self.shop.now(PAYMENT, payment_id).capturable
-
-    def _has_refundable(self, payment_id):
-        return self.shop.now(PAYMENT, payment_id).refundable
-
-    @rule(some=SOME, amount=st.none() | AMOUNTS, capture=st.sampled_from(("manual", "auto", "till")))
-    def pay_apart(self, some, amount, capture):
-        """An order is paid by another payment than the one that it was placed with."""
-        for order_id in chosen(self.orders, some, self._is_due):
-            said = {"payment_id": f"p{self.shop.number()}", "order_id": order_id, "amount": amount}
-            if capture == "till":
-                self.shop.ask(payments.record_manual_payment, **said, method="cash")
-            else:
-                self.shop.ask(payments.create_payment, **said, method_ref="pm_visa", capture=capture)
-
-    @rule(some=SOME, method=st.sampled_from(METHODS))
-    def pay_again(self, some, method):
-        for payment_id in chosen(self.payments, some):
-            self.shop.ask(payments.authorise_payment, payment_id, method_ref=method)
-
-    @rule(
-        some=SOME,
-        buyer=st.sampled_from(BUYERS),
-        amount=AMOUNTS,
-        what=st.sampled_from(("issue", "hold", "hold and release", "spent", "released")),
-        days=st.none() | FEW,
-    )
-    def move_credit(self, some, buyer, amount, what, days):
-        if what == "issue":
-            expires_at = None if days is None else f"2026-03-{days + 1:02}T00:00:00Z"
-            credit = {"credit_id": self.shop.number(), "currency": "GBP", "amount": amount}
-            self.shop.ask(store_credit.issue_store_credit, buyer, **credit, expires_at=expires_at)
-        elif what.startswith("hold"):
-            for order_id in chosen(self.orders, some, self._is_due):
-                hold = {"hold_id": self.shop.number(), "order_id": order_id}
-                customer_id = self.shop.now(ORDER, order_id).customer_id
-                if self.shop.ask(store_credit.hold_store_credit, customer_id, **hold, by=customer_id):
-                    self.holds.append((customer_id, hold["hold_id"]))
-                    if what == "hold and release":
-                        self.shop.ask(
-                            store_credit.settle_store_credit,
-                            customer_id,
-                            hold_id=hold["hold_id"],
-                            outcome="released",
-                        )
-        else:
-            for customer_id, hold_id in chosen(self.holds, some):
-                self.shop.ask(store_credit.settle_store_credit, customer_id, hold_id=hold_id, outcome=what)
 
     # Buyers.
 
@@ -482,9 +402,3 @@ class Shopping(RuleBasedStateMachine):
             self.books.take((event,))
             if isinstance(event, PAYMENT.events) and event.payment_id not in self.payments:
                 self.payments.append(event.payment_id)
-
-
-def chosen(things, some, wanted=lambda _: True):
-    """One of those that are wanted, if there are any."""
-    found = [each for each in things if wanted(each)]
-    return [found[some % len(found)]] if found else []
