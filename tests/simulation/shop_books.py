@@ -23,6 +23,7 @@ from domain.pricing import events as pricing
 from projections.inventory import folds as inventory
 from projections.payments import folds as payments
 from projections.payments.ledger import LEDGER
+from tests.simulation.shop_credit import HeldCredit
 from tests.simulation.shop_prices import Prices
 from tests.simulation.shop_stock import Stock
 
@@ -73,6 +74,7 @@ class Books:
         """What payments and store credit cover of orders."""
         self.credit = defaultdict(Counter)
         """Store credit, by customer and currency."""
+        self.held_credit = HeldCredit()
         self.orders = {}
         """Orders as they were placed."""
         self.holds = defaultdict(set)
@@ -93,6 +95,7 @@ class Books:
             for view in _FOLDING.get(type(event), ()):
                 fold_into(self.rows[view.name], view=view, events=(event,))
             self.prices.enter(event)
+            self.held_credit.enter(event)
             self._enter(event)
 
     def check(self):
@@ -104,6 +107,7 @@ class Books:
             yield from self._ledger()
         yield from self._problems
         yield from self.stock.problems
+        yield from self.held_credit.problems
         yield from self.shop.problems
         yield from self.shop.provider.problems
 
@@ -117,6 +121,7 @@ class Books:
             over = [*_expiries(self.shop.now(STORE_CREDIT, customer_id))]
             if any(expires_at <= self.shop.clock.now for expires_at in over):
                 yield f"{customer_id}: store credit is left whose time is over: {over}"
+        yield from self.held_credit.at_rest()
         yield from self.shop.outcomes_amiss()
 
     # Entries.
@@ -269,6 +274,9 @@ class Books:
                 yield f"{customer_id}: {sums} of store credit, and {left} are left of it"
             if shown[currency] != (sums["owed"], sum(left)):
                 yield f"{customer_id}: {sums} of store credit, and its view says {shown}"
+        holds = {hold_id: (each.order_id, each.amount, each.status) for hold_id, each in credit.holds.items()}
+        if holds != self.held_credit.of_customer(customer_id):
+            yield f"{customer_id}: {self.held_credit.of_customer(customer_id)}, and its state says {holds}"
         timer = self.shop.timers.get((EXPIRY, STORE_CREDIT.stream(customer_id)))
         first = min(_expiries(credit), default=None)
         if first is not None and (timer is None or timer > first):
@@ -310,24 +318,19 @@ class Books:
             yield f"{order_id} is {order.status}, and its coupon is {'used' if is_off else 'released'}"
         if order.status is Status.PLACED:
             yield f"nobody decides about {order_id}"
-        credit = None if order.customer_id is None else self.shop.now(STORE_CREDIT, order.customer_id)
-        held = {} if credit is None else credit.holds
-        kept = {each.status for each in held.values() if each.order_id == order_id}
-        if is_off and kept & {"held", "spent"}:
-            yield f"{order_id} is {order.status}, and store credit is kept for it"
         purchase = self.shop.now(PURCHASE, order_id)
         if purchase is None or payment is None:
             return
-        if order.status in {Status.CANCELLED, Status.REJECTED}:
+        if is_off or order_id in self.held_credit.refunded:
             yield from self._off(order_id, payment)
-        if order.status is Status.SHIPPED and payment.captured < payment.amount:
+        elif order.status is Status.SHIPPED and payment.captured < payment.amount:
             often = len(COLLECTED_AGAIN_AFTER)
             is_receivable = purchase.uncollected > (0 if ending.is_declined(payment) else often)
             if not is_receivable and payment.status is not Authorisation.VOIDED:
                 yield f"{order_id} has left, and nobody collects what is owed for it: {payment}"
 
     def _off(self, order_id, payment):
-        """Nothing stays with an order that is off, unless the provider refused to give it back, time and again."""
+        """Nothing stays with an order that is off or refunded, unless the provider refused it, time and again."""
         if payment.capturable and payment.voids < ending.TRIES_MAX:
             yield f"{order_id} is off, and {payment.capturable} are held for it"
         refunds = payment.refunds.items()

@@ -21,8 +21,12 @@ RATES = (
     {"rate_bp": 0, "included": False},
 )
 METHODS = ("pm_visa", "pm_other")
+CREDIT = "store credit"
+PAID_BY = (None, *METHODS, CREDIT, CREDIT)
 CODES = {"SAVE": {"limit": 2}, "ONCE": {"per_customer": 1}}
 """Two coupons of one promotion, which has a budget for three."""
+REMEDIES = ("refund", "replacement")
+"""What the buyer of an order that was lost on its way gets for it."""
 PARTS = st.sampled_from((825, 1_250, 3_333))
 """Basis points that are off while there is a sale."""
 HOLDS = ("payment", "stock", "fraud", "manual")
@@ -36,11 +40,11 @@ SALES = st.tuples(
     st.sampled_from(BUYERS),
     st.sampled_from(SKUS),
     FEW,
-    st.sampled_from((None, *METHODS)),
+    st.sampled_from(PAID_BY),
     CODE,
-    st.none() | st.booleans(),
+    st.none() | st.sampled_from(("waits", "leaves", *REMEDIES)),
 )
-"""Who bought how much of what, how it is paid, with which coupon; and whether it was shipped, None: it was not seen."""
+"""Who bought how much of what, how it is paid, with which coupon; and what became of it, None: it was not seen."""
 
 
 def chosen(things, some, wanted=lambda _: True):

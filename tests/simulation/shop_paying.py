@@ -69,27 +69,30 @@ class Paying(RuleBasedStateMachine):
         some=SOME,
         buyer=st.sampled_from(BUYERS),
         amount=AMOUNTS,
-        what=st.sampled_from(("issue", "hold", "hold and release", "spent", "released")),
+        what=st.sampled_from(("issue", "hold", "hold, spent", "hold, released", "spent", "released")),
         days=st.none() | FEW,
     )
     def move_credit(self, some, buyer, amount, what, days):
+        hold, _, outcome = what.partition(", ")
         if what == "issue":
             expires_at = None if days is None else f"2026-03-{days + 1:02}T00:00:00Z"
             credit = {"credit_id": self.shop.number(), "currency": "GBP", "amount": amount}
             self.shop.ask(store_credit.issue_store_credit, buyer, **credit, expires_at=expires_at)
-        elif what.startswith("hold"):
+        elif hold == "hold":
             for order_id in chosen(self.orders, some, self._is_due):
-                hold = {"hold_id": self.shop.number(), "order_id": order_id}
-                customer_id = self.shop.now(ORDER, order_id).customer_id
-                if self.shop.ask(store_credit.hold_store_credit, customer_id, **hold, by=customer_id):
-                    self.holds.append((customer_id, hold["hold_id"]))
-                    if what == "hold and release":
-                        self.shop.ask(
-                            store_credit.settle_store_credit,
-                            customer_id,
-                            hold_id=hold["hold_id"],
-                            outcome="released",
-                        )
+                self.pay_by_credit(order_id, outcome)
         else:
             for customer_id, hold_id in chosen(self.holds, some):
-                self.shop.ask(store_credit.settle_store_credit, customer_id, hold_id=hold_id, outcome=what)
+                self._settle(customer_id, hold_id, what)
+
+    def pay_by_credit(self, order_id, outcome):
+        """As much of an order as there is credit; it may be spent, or released, at once."""
+        customer_id, hold_id = self.shop.now(ORDER, order_id).customer_id, self.shop.number()
+        hold = {"hold_id": hold_id, "order_id": order_id}
+        if self.shop.ask(store_credit.hold_store_credit, customer_id, **hold, by=customer_id):
+            self.holds.append((customer_id, hold_id))
+            if outcome:
+                self._settle(customer_id, hold_id, outcome)
+
+    def _settle(self, customer_id, hold_id, outcome):
+        self.shop.ask(store_credit.settle_store_credit, customer_id, hold_id=hold_id, outcome=outcome)

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
-from commands import catalogue, inventory, ordering
+from commands import catalogue, inventory, ordering, shipping
 from commands.cart import checking_out, filling
 from commands.pricing import prices, promotions
 from domain.cart.cart import CART
@@ -19,6 +19,7 @@ from tests.simulation.shop_choices import (
     BUYERS,
     CODE,
     CODES,
+    CREDIT,
     DEPOT,
     FEW,
     HOLDS,
@@ -26,10 +27,12 @@ from tests.simulation.shop_choices import (
     LISTS,
     METHODS,
     MOODY,
+    PAID_BY,
     PARTS,
     PLACES,
     PRICE,
     RATES,
+    REMEDIES,
     SALES,
     SKUS,
     SOME,
@@ -64,20 +67,30 @@ class Shopping(Paying):
             self.tax(rate)
         if part is not None:
             self.promote(part, ended=False)
+        for buyer in BUYERS:
+            self.move_credit(0, buyer, 300, "issue", None)
         for *sale, _ in sold:
             self.buy(*sale)
         for buyer, sku in zip(BUYERS[1:3], SKUS, strict=True):
             self.open_cart(buyer, "GBP")
             self.shop.ask(filling.add_item, self.carts[-1][1], sku=sku, quantity=1, by=buyer)
-        for buyer in BUYERS:
-            self.move_credit(0, buyer, 300, "issue", None)
-        if any(is_shipped is not None for *_, is_shipped in sold):
+        self._send([*zip(self.orders, (fate for *_, fate in sold), strict=False)])
+
+    def _send(self, fates):
+        """Some orders are seen to, some of those leave, and some of what left is lost."""
+        if any(fate is not None for _, fate in fates):
             self.go_on(acts=200, mood="obliging")
-        for order_id, (*_, is_shipped) in zip(self.orders, sold, strict=False):
-            if is_shipped:
-                self.shop.ask(ordering.ship_order, order_id)
-        if any(is_shipped for *_, is_shipped in sold):
+        left = [each for each in fates if each[1] in {"leaves", *REMEDIES}]
+        for order_id, _ in left:
+            self.shop.ask(ordering.ship_order, order_id)
+        if left:
             self.go_on(acts=200, mood="obliging")
+        for order_id, fate in left:
+            if fate in REMEDIES:
+                # What is left is rarely enough to send the same again.
+                for line in self.shop.now(ORDER, order_id).skus:
+                    self.shop.ask(inventory.receive_stock, line.sku, quantity=line.units)
+                self._lose(order_id, fate)
 
     def _provide(self, depot, limit):
         """There are two locations, or orders may wait for pieces, or not."""
@@ -199,15 +212,27 @@ class Shopping(Paying):
     def _waits(self, order_id):
         return self.shop.now(ORDER, order_id).status in {Status.PLACED, Status.CONFIRMED}
 
+    def _has_left(self, order_id):
+        return self.shop.now(ORDER, order_id).status is Status.SHIPPED
+
     def _can_lose(self, order_id):
         order = self.shop.now(ORDER, order_id)
         return order.status is Status.CONFIRMED and not order.lost
 
+    @rule(some=SOME, remedy=st.sampled_from(REMEDIES))
+    def lose_parcel(self, some, remedy):
+        for order_id in chosen(self.orders, some, self._has_left):
+            self._lose(order_id, remedy)
+
+    def _lose(self, order_id, remedy):
+        """A parcel does not arrive; what replaces one may be lost, too."""
+        self.shop.ask(shipping.record_manual_label, order_id, tracking=self.shop.number())
+        self.shop.ask(shipping.record_parcel_loss, order_id, reason="carrier")
+        self.shop.ask(shipping.settle_parcel_loss, order_id, remedy=remedy)
+
     @rule(some=SOME, quantity=FEW)
     def take_pieces_back(self, some, quantity):
-        for order_id in chosen(
-            self.orders, some, lambda each: self.shop.now(ORDER, each).status == "shipped"
-        ):
+        for order_id in chosen(self.orders, some, self._has_left):
             order = self.shop.now(ORDER, order_id)
             line = {"sku": order.skus[0].sku, "quantity": quantity, "unit_price": "1"}
             credited = {"order_id": order_id, "country": "Italy", "currency": order.currency, "lines": [line]}
@@ -283,7 +308,7 @@ class Shopping(Paying):
         buyer=st.sampled_from(BUYERS),
         sku=st.sampled_from(SKUS),
         quantity=FEW,
-        method=st.sampled_from((None, *METHODS)),
+        method=st.sampled_from(PAID_BY),
         code=CODE,
         changed=st.none() | PRICE,
     )
@@ -308,12 +333,15 @@ class Shopping(Paying):
         cart = self.shop.now(CART, cart_id)
         if cart.checkout is None:
             return
-        said = {"checkout_id": cart.checkout.checkout_id, "method_ref": method}
+        method_ref = None if method == CREDIT else method
+        said = {"checkout_id": cart.checkout.checkout_id, "method_ref": method_ref}
         ordered = self.shop.ask(checking_out.check_out, cart_id, **said, by=buyer)
         if ordered is not None:
             assert self.shop.now(CART, cart_id).status is CartStatus.ORDERED
             if cart.checkout.order_id not in self.orders:
                 self.orders.append(cart.checkout.order_id)
+            if method == CREDIT:
+                self.pay_by_credit(cart.checkout.order_id, "spent")
 
     # The payment provider, the bank, and those who ask and hear them.
 

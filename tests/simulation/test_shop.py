@@ -8,10 +8,10 @@ from hypothesis import Phase
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
-from commands import coupons
+from commands import coupons, lost_parcels
 from commands.cart import checking_out
 from commands.gateways.gateway import Gateway
-from commands.processes import fulfilment, reserving
+from commands.processes import credit_holds, fulfilment, reserving
 from domain.cart import cart_merging, checkout
 from domain.inventory import locations as locating
 from domain.inventory import stock_item
@@ -19,7 +19,7 @@ from domain.inventory.stock_item import StockItem
 from domain.ordering import holding
 from domain.ordering import order as ordering
 from domain.payments import capturing, ending, store_credit
-from domain.payments.events import ManualRefundRecorded, PaymentCaptured
+from domain.payments.events import CreditReturned, ManualRefundRecorded, PaymentCaptured
 from domain.pricing import evaluation
 from domain.pricing.coupon import Uses
 from domain.pricing.price_lists import PriceLists
@@ -120,6 +120,44 @@ def forget_the_next_expiry(monkeypatch):
     monkeypatch.setattr(store_credit, "_is_unscheduled", lambda *_, **__: False)
 
 
+def keep_credit_that_was_spent(monkeypatch):
+    monkeypatch.setattr(store_credit, "_return", lambda *_, **__: [])
+
+
+def keep_credit_of_orders_that_are_off(monkeypatch):
+    monkeypatch.setattr(credit_holds, "given_back", lambda *_, **__: ())
+
+
+def keep_credit_of_lost_parcels(monkeypatch):
+    monkeypatch.setattr(lost_parcels, "_credited", lambda *_, **__: ())
+
+
+def give_spent_credit_back_twice(monkeypatch):
+    def give_back(credit, **given):
+        back = true_give_back(credit, **given)
+        again = [replace(each, credit_id="again") for each in back if isinstance(each, CreditReturned)]
+        return [*back, *again]
+
+    true_give_back = store_credit.give_back
+    monkeypatch.setattr(store_credit, "give_back", give_back)
+
+
+def give_more_back_than_was_spent(monkeypatch):
+    def returned(credit, hold_id, spent, **given):
+        return true_return(credit, hold_id, replace(spent, amount=2 * spent.amount), **given)
+
+    true_return = store_credit._return
+    monkeypatch.setattr(store_credit, "_return", returned)
+
+
+def give_credit_back_for_pieces_that_are_sent_again(monkeypatch):
+    def sent_again(shipment, order_id, view, now):
+        return (*true_sent_again(shipment, order_id, view, now), *lost_parcels._credited(order_id, view, now))
+
+    true_sent_again = lost_parcels._sent_again
+    monkeypatch.setattr(lost_parcels, "_sent_again", sent_again)
+
+
 def say_nothing_of_where_pieces_leave(monkeypatch):
     def given_back(*given, leave=False, **named):
         yield from true_given_back(*given, **named)
@@ -183,6 +221,12 @@ def keep_prices_that_fell(monkeypatch):
         round_discounts_up,
         count_refunds_by_hand_twice,
         forget_the_next_expiry,
+        keep_credit_that_was_spent,
+        keep_credit_of_orders_that_are_off,
+        keep_credit_of_lost_parcels,
+        give_spent_credit_back_twice,
+        give_more_back_than_was_spent,
+        give_credit_back_for_pieces_that_are_sent_again,
         say_nothing_of_where_pieces_leave,
         serve_nobody_who_waits,
         let_one_piece_more_be_waited_for,
