@@ -136,9 +136,15 @@ def reserved_stock(event: OrderCancelled) -> Streams:
     ]
 
 
-@FULFILMENT.when(OrderCancelled, reads=reserved_stock)
+def payments_instead(event: OrderCancelled, view: DecisionView) -> Streams:
+    """Payments that pay for the order since its own was voided."""
+    purchase = view.known(PURCHASE, event.order_id)
+    return () if purchase is None else [(PAYMENT, other) for other in purchase.others]
+
+
+@FULFILMENT.when(OrderCancelled, reads=reserved_stock, then_reads=payments_instead)
 def release(event: OrderCancelled, view: DecisionView, now: datetime) -> Decision:
-    """Release what the order had reserved, its coupon too, and let go of its payment, as far as there is any of it."""
+    """Release what the order had reserved, its coupon too, and let go of its payments, as far as there is any of it."""
     why: ReleaseReason = "expired" if event.reason == "expired" else "cancelled"
     coupon = released_in(view, event.order_id, reason=why, now=now)
     purchase = view.current(PURCHASE, event.order_id)
@@ -150,16 +156,13 @@ def release(event: OrderCancelled, view: DecisionView, now: datetime) -> Decisio
     released = [*coupon, *release_all(event.order_id, promised, view, reason="cancelled", now=now)]
     if purchase is None:
         return Decision(tuple(released))
-    payment = view.current(PAYMENT, payment_of(event.order_id))
-    assert payment is not None, "a purchase that began has no payment"
     unwound = purchasing.unwind(purchase, released=released_for(event.order_id, released), now=now)
-    return Decision(
-        (
-            *released,
-            *events_of(PURCHASE, event.order_id, unwound),
-            *events_of(PAYMENT, payment.payment_id, ending.let_go(payment, now=now)),
-        )
-    )
+    released.extend(events_of(PURCHASE, event.order_id, unwound))
+    for payment_id in (payment_of(event.order_id), *purchase.others):
+        payment = view.current(PAYMENT, payment_id)
+        assert payment is not None, "a payment of a purchase that began has no state"
+        released.extend(events_of(PAYMENT, payment_id, ending.let_go(payment, now=now)))
+    return Decision(tuple(released))
 
 
 def shipped_stock(event: OrderShipped) -> Streams:

@@ -104,19 +104,20 @@ _Loss = VoidRequested | AuthorisationVoided | AuthorisationExpired | CaptureFail
 """Less pays for the order."""
 
 
-def order_and_own_payment(event: _Payer | _Loss) -> Streams:
+def order_and_own_payment(event: _Payer | _Loss | PaymentOutcome) -> Streams:
     """The order, its purchase and the payment that this was requested with, whichever it is that pays now."""
     return _paid(event.order_id)
 
 
-def other_payers(event: _Payer | _Loss, view: DecisionView) -> Streams:
-    """Whatever else may pay, once the payment that this was requested with is voided: no other is created before."""
+def other_payers(event: _Payer | _Loss | PaymentOutcome, view: DecisionView) -> Streams:
+    """The payment of the event, and whatever else may pay once the one that this was requested with is voided."""
     order, purchase = view.known(ORDER, event.order_id), view.known(PURCHASE, event.order_id)
     payment = view.known(PAYMENT, payment_of(event.order_id))
-    if order is None or purchase is None or payment is None or payment.status is not Authorisation.VOIDED:
+    if order is None or purchase is None or payment is None:
         return ()
     this = [] if isinstance(event, CreditHeld | CreditReleased) else [(PAYMENT, event.payment_id)]
-    return [*payers_of(order, purchase), *this]
+    # No other is created before that.
+    return this if payment.status is not Authorisation.VOIDED else [*payers_of(order, purchase), *this]
 
 
 @PURCHASES.when(PaymentAuthorised, reads=order_and_own_payment, then_reads=other_payers)
@@ -126,7 +127,7 @@ def confirm(event: PaymentAuthorised, view: DecisionView, now: datetime) -> Deci
     An order that was held for want of this may be shipped.
     """
     if event.payment_id != payment_of(event.order_id):
-        return let_leave(event, view, now)
+        return _of_another(event, view, now)
     found = _found(event, view)
     if found is None:
         return Rejected()
@@ -215,22 +216,19 @@ def need_confirmation(event: CustomerActionRequired, view: DecisionView, now: da
     return Decision((*_held(order, now), *events_of(PURCHASE, order.order_id, needed)))
 
 
-@PURCHASES.when(PaymentCaptured, reads=order_and_payment)
+@PURCHASES.when(PaymentCaptured, reads=order_and_own_payment, then_reads=other_payers)
 @PURCHASES.when(CaptureFailed, reads=order_and_own_payment, then_reads=other_payers)
 @PURCHASES.when(VoidFailed, reads=order_and_own_payment, then_reads=other_payers)
-@PURCHASES.when(RefundSucceeded, reads=order_and_payment)
-@PURCHASES.when(RefundFailed, reads=order_and_payment)
-@PURCHASES.when(ChargebackWon, reads=order_and_payment)
+@PURCHASES.when(RefundSucceeded, reads=order_and_own_payment, then_reads=other_payers)
+@PURCHASES.when(RefundFailed, reads=order_and_own_payment, then_reads=other_payers)
+@PURCHASES.when(ChargebackWon, reads=order_and_own_payment, then_reads=other_payers)
 def go_on(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
     """Let go of more, once an order is off or its loss refunded; note that what was shipped is not collected.
 
     The timer of a hold decides nothing while the outcome of a capture or a void is awaited: then it is decided here.
-    What failed of another payment says whether that pays for the order still.
     """
     if event.payment_id != payment_of(event.order_id):
-        if isinstance(event, VoidFailed):
-            return let_leave(event, view, now)
-        return keep(event, view, now) if isinstance(event, CaptureFailed) else Rejected()
+        return _of_another(event, view, now)
     found = _found(event, view)
     if found is None:
         return Rejected()
@@ -244,6 +242,19 @@ def go_on(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
             decided = _order(order, lifted)
         return Decision(decided) if decided else Rejected()
     return _go_on(order, purchase, payment, now)
+
+
+def _of_another(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
+    """What came of another payment says whether that pays for the order still; one of an order that is off lets go."""
+    found = _purchase_of(event.order_id, view)
+    if found is not None and found[0].status is Status.CANCELLED:
+        another = view.current(PAYMENT, event.payment_id)
+        assert another is not None, "a payment that something came of has no state"
+        events = ending.let_go(another, now=now)
+        return Decision(events_of(PAYMENT, event.payment_id, events)) if events else Rejected()
+    if isinstance(event, PaymentAuthorised | VoidFailed):
+        return let_leave(event, view, now)
+    return keep(event, view, now) if isinstance(event, CaptureFailed) else Rejected()
 
 
 TOO_LONG: Final = Timer(PURCHASES, "unpaid", of=ORDER, after="unpaid_after_s")

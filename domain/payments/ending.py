@@ -54,9 +54,10 @@ def let_go(payment: Payment, *, now: datetime) -> list[Event]:
 
     Each authorisation gets back what it collected, and one whose refund failed or came back does not keep the others
     from theirs. Only what came of refunds that were requested here counts: one of staff that failed or came back
-    before, such as one of goodwill, says nothing about these, and people saw to it.
+    before, such as one of goodwill, says nothing about these, and people saw to it. What was taken by hand goes back by
+    hand.
     """
-    if payment.status in OPEN or payment.capturing > 0:
+    if payment.status in OPEN or payment.status is Status.MANUAL or payment.capturing > 0:
         return []
     events: list[Event] = []
     if payment.voids < TRIES_MAX:

@@ -220,6 +220,11 @@ ROWS: Final = (
         "test_an_order_is_held_from_when_what_pays_instead_of_its_payment_expires",
     ),
     Row(
+        "it is cancelled while another payment pays instead, is asked for or is being captured",
+        "that one is voided, or refunded, too; what was paid by hand goes back by hand",
+        "test_what_pays_instead_of_a_payment_is_let_go_of_when_the_order_is_cancelled",
+    ),
+    Row(
         "the authorisation of a shipped order expires before it is captured",
         "authorised again, then captured",
         "test_a_shipped_order_whose_authorisation_expired_is_authorised_again_and_captured",

@@ -334,6 +334,44 @@ def test_an_order_is_held_from_when_what_pays_instead_of_its_payment_expires(sol
     assert {} == sold(PaidUntilThatExpires)
 
 
+class CancelledWhilePaidInAnotherWay(PaidByWhatGoesAway):
+    """The buyer cancels while another authorisation is asked for, holds the amount, is captured or was."""
+
+    status, cancelled = Status.CANCELLED, "customer"
+
+    @property
+    def second(self):
+        return self.world.state(PAYMENT, self.instead[0])
+
+    def act(self):
+        if self.second is None:
+            super().act()
+        elif self.sold.status is Status.CONFIRMED and self.world.chance.random() < 0.1:
+            self.cancel()
+        else:
+            self.append(PAYMENT, self.instead[0], self._answer(self.second))
+
+    def go_on(self):
+        if self.paid.status is Authorisation.VOIDED:
+            it = {"payment_id": self.instead[0], "method_ref": "pm_other", "now": self.now}
+            capture = self.world.chance.choice(("manual", "auto"))
+            created = authorising.create(None, **it, of=self.payable(), amount=None, capture=capture)
+            self.append(PAYMENT, self.instead[0], created)
+            self.append(PAYMENT, self.instead[0], authorising.authorise(self.second, **it))
+
+    def wanted(self):
+        wanted = {**super().wanted(), "left": 0}
+        del wanted["requested"], wanted["holds"]
+        return wanted
+
+    def _found(self):
+        return {**super()._found(), "left": self.second and self.second.authorised - self.second.refunded}
+
+
+def test_what_pays_instead_of_a_payment_is_let_go_of_when_the_order_is_cancelled(sold):
+    assert {} == sold(CancelledWhilePaidInAnotherWay)
+
+
 class CaptureFails(Shipped):
     needed = ("not_collected", "not_collected")
     requested = asked(authorisation=1, capture=3)

@@ -19,6 +19,7 @@ from tests.payment_examples import (
     authorisation_requested,
     capture_failed,
     capture_requested,
+    manual_payment_recorded,
     manual_refund_recorded,
     payment_authorised,
     payment_captured,
@@ -78,6 +79,10 @@ def test_nothing_more_is_asked_once_its_own_refund_came_back_or_failed_three_tim
     assert [] == ending.let_go(
         after(*CAPTURED, *went("cancelled~1", 1, refund_succeeded, refund_reversed)), now=NOW
     )
+
+
+def test_what_was_taken_by_hand_goes_back_by_hand():
+    assert [] == ending.let_go(after(manual_payment_recorded()), now=NOW)
 
 
 def test_the_share_of_an_authorisation_goes_back_whatever_came_of_that_of_another():
