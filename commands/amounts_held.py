@@ -1,4 +1,4 @@
-"""Whether the amount of an order that was placed with a method is held: by its own payment, or by others instead.
+"""The amount of an order that was placed with a method: held by its own payment, or by others instead, or let go of.
 
 An order that was placed without a method is shipped whatever its payments are.
 """
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from commands.decision import DecisionView
+from commands.decision import Appended, DecisionView, events_of
 from domain.aggregate import Aggregate
 from domain.ordering import holding
 from domain.ordering.order import Order, OrderIsHeld
 from domain.ordering.purchase import PURCHASE, PurchaseSteps, payment_of
-from domain.payments import store_credit
+from domain.payments import ending, store_credit
 from domain.payments.payment import PAYMENT, Payment, Status
 from domain.payments.store_credit import STORE_CREDIT
 
@@ -63,3 +63,15 @@ def unheld_since(
     went = [each.unheld(now=now) for each in others]
     went.append(store_credit.released_at(credit, order_id=order.order_id))
     return max([since, *(each for each in went if each is not None)])
+
+
+def let_go(purchase: PurchaseSteps, view: DecisionView, *, now: datetime) -> tuple[Appended, ...]:
+    """Have all payments of an order that is off, or refunded, give back what their providers hold or took."""
+    payments = (payment_of(purchase.order_id), *purchase.others)
+    view.prefetch(PAYMENT, payments)
+    decided: list[Appended] = []
+    for payment_id in payments:
+        payment = view.current(PAYMENT, payment_id)
+        assert payment is not None, "a payment of a purchase that began has no state"
+        decided.extend(events_of(PAYMENT, payment_id, ending.let_go(payment, now=now)))
+    return tuple(decided)

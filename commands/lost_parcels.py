@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import reduce
 from typing import Any
 
+from commands.amounts_held import let_go
 from commands.crediting import given_back
 from commands.decision import Appended, Decision, DecisionView, events_of
 from domain.ids import OrderId
@@ -17,7 +18,6 @@ from domain.inventory.stock_refusals import InsufficientStock
 from domain.ordering import purchase as purchasing
 from domain.ordering.order import ORDER
 from domain.ordering.purchase import PURCHASE, payment_of
-from domain.payments import ending
 from domain.payments.payment import PAYMENT
 from domain.shipping import shipment as shipments
 from domain.shipping.events import Remedy
@@ -29,8 +29,8 @@ def settle(
 ) -> Decision:
     """Give the money back, or send the same pieces again, for which a label is requested under a key of its own.
 
-    Only the payment of an order that was placed with a method is given back here, and store credit; any other is
-    refunded by hand.
+    What a provider took of an order that was placed with a method is given back here, and store credit; anything else
+    is refunded by hand.
 
     Raises:
         NotLost, SettledOtherwise: there is nothing (more) to settle.
@@ -48,17 +48,14 @@ def settle(
 
 
 def _refunded(order_id: OrderId, view: DecisionView, now: datetime) -> tuple[Appended, ...]:
-    """Let go of the payment, now or once it is known what became of it."""
-    payment_id = payment_of(order_id)
+    """Let go of the payments, now or once it is known what became of them."""
     view.prefetch(PURCHASE, (order_id,))
-    view.prefetch(PAYMENT, (payment_id,))
-    purchase, payment = view.current(PURCHASE, order_id), view.current(PAYMENT, payment_id)
-    if purchase is None or payment is None:
+    view.prefetch(PAYMENT, (payment_of(order_id),))
+    purchase = view.current(PURCHASE, order_id)
+    if purchase is None:
         return ()
-    return (
-        *events_of(PURCHASE, order_id, purchasing.unwind(purchase, released=(), now=now)),
-        *events_of(PAYMENT, payment_id, ending.let_go(payment, now=now)),
-    )
+    unwound = purchasing.unwind(purchase, released=(), now=now)
+    return (*events_of(PURCHASE, order_id, unwound), *let_go(purchase, view, now=now))
 
 
 def _credited(order_id: OrderId, view: DecisionView, now: datetime) -> tuple[Appended, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from commands.amounts_held import let_go
 from commands.coupons import released_in
 from commands.decision import Appended, Decision, DecisionView, events_of
 from commands.processes.process import Process, Rejected, Streams
@@ -157,11 +158,7 @@ def release(event: OrderCancelled, view: DecisionView, now: datetime) -> Decisio
     if purchase is None:
         return Decision(tuple(released))
     unwound = purchasing.unwind(purchase, released=released_for(event.order_id, released), now=now)
-    released.extend(events_of(PURCHASE, event.order_id, unwound))
-    for payment_id in (payment_of(event.order_id), *purchase.others):
-        payment = view.current(PAYMENT, payment_id)
-        assert payment is not None, "a payment of a purchase that began has no state"
-        released.extend(events_of(PAYMENT, payment_id, ending.let_go(payment, now=now)))
+    released.extend((*events_of(PURCHASE, event.order_id, unwound), *let_go(purchase, view, now=now)))
     return Decision(tuple(released))
 
 

@@ -247,7 +247,7 @@ def go_on(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
 def _of_another(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
     """What came of another payment says whether that pays for the order still; one of an order that is off lets go."""
     found = _purchase_of(event.order_id, view)
-    if found is not None and found[0].status is Status.CANCELLED:
+    if found is not None and _is_off(found[0], found[1]):
         another = view.current(PAYMENT, event.payment_id)
         assert another is not None, "a payment that something came of has no state"
         events = ending.let_go(another, now=now)
@@ -392,16 +392,17 @@ def _purchase_of(order_id: OrderId, view: DecisionView) -> tuple[Order, Purchase
 
 def _go_on(order: Order, purchase: PurchaseSteps, payment: Payment, now: datetime) -> Decision:
     """What the order leaves to be done with its payment; nothing while it waits or is confirmed."""
-    match order.status:
-        case Status.SHIPPED if purchase.is_unwound:
-            events = ending.let_go(payment, now=now)
-        case Status.SHIPPED:
-            events = ending.collect(payment, now=now)
-        case Status.CANCELLED:
-            events = ending.let_go(payment, now=now)
-        case _:
-            events = []
+    events: list[Event] = []
+    if _is_off(order, purchase):
+        events = ending.let_go(payment, now=now)
+    elif order.status is Status.SHIPPED:
+        events = ending.collect(payment, now=now)
     return Decision(events_of(PAYMENT, payment.payment_id, events)) if events else Rejected()
+
+
+def _is_off(order: Order, purchase: PurchaseSteps) -> bool:
+    """Whether nothing is collected for it any more: it was cancelled, or its lost parcel refunded."""
+    return order.status is Status.CANCELLED or (order.status is Status.SHIPPED and purchase.is_unwound)
 
 
 def _not_collected(purchase: PurchaseSteps, now: datetime) -> Decision:

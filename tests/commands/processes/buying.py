@@ -23,7 +23,17 @@ from counterfoil.testing.processes import Worker, World
 from counterfoil.testing.spec import folded
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
-from domain.ids import CaptureId, CouponId, CustomerId, LocationId, OrderId, PromotionId, RedemptionId, Sku
+from domain.ids import (
+    CaptureId,
+    CouponId,
+    CustomerId,
+    LocationId,
+    OrderId,
+    PaymentId,
+    PromotionId,
+    RedemptionId,
+    Sku,
+)
 from domain.inventory import stock_item
 from domain.inventory.locations import ALL, LOCATIONS, MAIN, open_locations, set_location
 from domain.inventory.stock_item import STOCK
@@ -35,6 +45,7 @@ from domain.ordering.lines import LineRequest
 from domain.ordering.order import ORDER, Buyer, Order, OrderIsHeld, Status
 from domain.ordering.purchase import PURCHASE, payment_of
 from domain.payments import authorising, capturing, refunding
+from domain.payments.authorising import Payable
 from domain.payments.payment import OPEN, PAYMENT, MovementStep, Payment
 from domain.payments.payment import Status as Authorisation
 from domain.payments.store_credit import STORE_CREDIT
@@ -248,6 +259,11 @@ class Sale:
         for stream in dict.fromkeys(each[:2] for each in decided.events):
             self.append(*stream, [each[2] for each in decided.events if each[:2] == stream])
 
+    def payable(self) -> Payable:
+        """The order, as another payment of it is created."""
+        of = {"order_id": ID, "customer_id": self.sold.customer_id, "currency": Currency("GBP")}
+        return Payable(**of, total=Minor(TOTAL), covered=Minor(0))
+
     def pay_again(self, payment: Payment) -> None:
         """The buyer names another method."""
         again = authorising.authorise(
@@ -401,6 +417,44 @@ class Sale:
                 each: (pieces.on_hand, pieces.reserved) for each, pieces in stock.elsewhere.items()
             },
         }
+
+
+class PaidInstead(Sale):
+    """Finance voids the payment of a confirmed order, another authorisation pays instead, and nothing of it stays."""
+
+    payment = Authorisation.VOIDED
+    instead = PaymentId("second")
+
+    @property
+    def second(self) -> Payment | None:
+        return self.world.state(PAYMENT, self.instead)
+
+    def pay_instead(self) -> None:
+        """One step after the other."""
+        if self.second is not None:
+            self.append(PAYMENT, self.instead, self._answer(self.second))
+        elif self.paid is None or self.sold.status is not Status.CONFIRMED:
+            pass  # no other payment of it may be created yet
+        elif self.paid.status is Authorisation.AUTHORISED:
+            self.append(PAYMENT, ID, authorising.void(self.paid, payment_id=ID, now=self.now))
+        elif self.paid.status is Authorisation.VOIDED:
+            it = {"payment_id": self.instead, "method_ref": "pm_other", "now": self.now}
+            capture = self.world.chance.choice(("manual", "auto"))
+            self.append(
+                PAYMENT,
+                self.instead,
+                authorising.create(None, **it, of=self.payable(), amount=None, capture=capture),
+            )
+            self.append(PAYMENT, self.instead, authorising.authorise(self.second, **it))
+
+    def wanted(self) -> dict[str, Any]:
+        """Whatever was requested and held until then, nothing is left with the provider."""
+        wanted = {**super().wanted(), "left": 0}
+        del wanted["requested"], wanted["holds"]
+        return wanted
+
+    def _found(self) -> dict[str, Any]:
+        return {**super()._found(), "left": self.second and self.second.authorised - self.second.refunded}
 
 
 def run(row: type[Sale], seed: int) -> list[str]:

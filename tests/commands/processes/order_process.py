@@ -326,6 +326,11 @@ ROWS: Final = (
         "test_what_was_captured_for_a_lost_parcel_is_refunded_once",
     ),
     Row(
+        "the same, and another payment pays instead of its voided one",
+        "that one is voided, or refunded, too, also if it is known only later that it was captured",
+        "test_what_pays_instead_for_a_lost_parcel_is_let_go_of_when_that_is_refunded",
+    ),
+    Row(
         "the parcel is lost, and its buyer gets another one",
         "its pieces are taken from stock again, and another label is requested, under a key of its own, once",
         "test_the_pieces_of_a_lost_parcel_are_sent_again_once_under_another_label",

@@ -28,7 +28,7 @@ from domain.shipping.events import LabelRequested, LossSettled
 from domain.shipping.shipment import SHIPMENT, SettledOtherwise
 from domain.shipping.shipment import Status as Parcel
 from tests.commands.processes import buying
-from tests.commands.processes.buying import AGAIN, CUSTOMER, ID, TOTAL, UNITS, Sale, asked, run
+from tests.commands.processes.buying import AGAIN, CUSTOMER, ID, TOTAL, UNITS, PaidInstead, Sale, asked, run
 from tests.commands.processes.test_order_process import Shipped
 from tests.examples import CONTACT
 from tests.sizes import ORDER_PROCESS
@@ -196,6 +196,22 @@ class RefundedInsteadOfCollected(RefundedBeforeCapture):
 @pytest.mark.parametrize("row", [LostAndRefunded, RefundedBeforeCapture, RefundedInsteadOfCollected])
 def test_what_was_captured_for_a_lost_parcel_is_refunded_once(sold, row):
     assert {} == sold(row)
+
+
+class RefundedAndPaidInstead(PaidInstead, RefundedBeforeCapture):
+    """The other authorisation is not captured when the refund is chosen, or nobody knows yet that it is."""
+
+    is_hasty, captured, refunded = True, 0, 0
+
+    def act(self):
+        if self.second is None or self.world.chance.random() < 0.3:
+            self.pay_instead()
+        else:
+            super().act()
+
+
+def test_what_pays_instead_for_a_lost_parcel_is_let_go_of_when_that_is_refunded(sold):
+    assert {} == sold(RefundedAndPaidInstead)
 
 
 class LostAndSentAgain(ParcelOff):

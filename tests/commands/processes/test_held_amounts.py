@@ -14,7 +14,7 @@ from domain.payments import authorising, capturing, store_credit
 from domain.payments.payment import PAYMENT
 from domain.payments.payment import Status as Authorisation
 from domain.payments.store_credit import STORE_CREDIT
-from tests.commands.processes.buying import AGAIN, CUSTOMER, HOLD, ID, TOTAL, Sale, asked, run
+from tests.commands.processes.buying import AGAIN, CUSTOMER, HOLD, ID, TOTAL, PaidInstead, Sale, asked, run
 from tests.commands.processes.test_order_process import Shipped
 from tests.examples import CONTACT
 from tests.sizes import ORDER_PROCESS
@@ -214,10 +214,6 @@ class PaidInAnotherWay(Voided):
             cash = authorising.record_manual(None, **of_it, method="cash", reference="")
             self.append(PAYMENT, till, cash)
 
-    def payable(self):
-        of = {"order_id": ID, "customer_id": self.sold.customer_id, "currency": "GBP"}
-        return authorising.Payable(**of, total=TOTAL, covered=0)
-
 
 def test_an_order_whose_payment_is_voided_is_dispatched_once_it_is_paid_in_another_way(sold):
     assert {} == sold(PaidInAnotherWay)
@@ -334,42 +330,21 @@ def test_an_order_is_held_from_when_what_pays_instead_of_its_payment_expires(sol
     assert {} == sold(PaidUntilThatExpires)
 
 
-class CancelledWhilePaidInAnotherWay(PaidByWhatGoesAway):
-    """The buyer cancels while another authorisation is asked for, holds the amount, is captured or was."""
+class CancelledWhilePaidInstead(PaidInstead):
+    """The buyer cancels while the other authorisation is asked for, holds the amount, is captured or was."""
 
     status, cancelled = Status.CANCELLED, "customer"
 
-    @property
-    def second(self):
-        return self.world.state(PAYMENT, self.instead[0])
-
     def act(self):
-        if self.second is None:
-            super().act()
-        elif self.sold.status is Status.CONFIRMED and self.world.chance.random() < 0.1:
+        is_paid = self.second is not None and self.sold.status is Status.CONFIRMED
+        if is_paid and self.world.chance.random() < 0.1:
             self.cancel()
         else:
-            self.append(PAYMENT, self.instead[0], self._answer(self.second))
-
-    def go_on(self):
-        if self.paid.status is Authorisation.VOIDED:
-            it = {"payment_id": self.instead[0], "method_ref": "pm_other", "now": self.now}
-            capture = self.world.chance.choice(("manual", "auto"))
-            created = authorising.create(None, **it, of=self.payable(), amount=None, capture=capture)
-            self.append(PAYMENT, self.instead[0], created)
-            self.append(PAYMENT, self.instead[0], authorising.authorise(self.second, **it))
-
-    def wanted(self):
-        wanted = {**super().wanted(), "left": 0}
-        del wanted["requested"], wanted["holds"]
-        return wanted
-
-    def _found(self):
-        return {**super()._found(), "left": self.second and self.second.authorised - self.second.refunded}
+            self.pay_instead()
 
 
 def test_what_pays_instead_of_a_payment_is_let_go_of_when_the_order_is_cancelled(sold):
-    assert {} == sold(CancelledWhilePaidInAnotherWay)
+    assert {} == sold(CancelledWhilePaidInstead)
 
 
 class CaptureFails(Shipped):
