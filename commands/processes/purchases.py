@@ -128,7 +128,7 @@ def confirm(event: PaymentAuthorised, view: DecisionView, now: datetime) -> Deci
     """
     if event.payment_id != payment_of(event.order_id):
         return _of_another(event, view, now)
-    found = _found(event, view)
+    found = _purchase_of(event.order_id, view)
     if found is None:
         return Rejected()
     order, purchase, payment = found
@@ -229,7 +229,7 @@ def go_on(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
     """
     if event.payment_id != payment_of(event.order_id):
         return _of_another(event, view, now)
-    found = _found(event, view)
+    found = _purchase_of(event.order_id, view)
     if found is None:
         return Rejected()
     order, purchase, payment = found
@@ -247,11 +247,13 @@ def go_on(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
 def _of_another(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
     """What came of another payment says whether that pays for the order still; one of an order that is off lets go."""
     found = _purchase_of(event.order_id, view)
-    if found is not None and _is_off(found[0], found[1]):
+    if found is None:
+        return Rejected()
+    order, purchase, _ = found
+    if _is_off(order, purchase):
         another = view.current(PAYMENT, event.payment_id)
         assert another is not None, "a payment that something came of has no state"
-        events = ending.let_go(another, now=now)
-        return Decision(events_of(PAYMENT, event.payment_id, events)) if events else Rejected()
+        return _go_on(order, purchase, another, now)
     if isinstance(event, PaymentAuthorised | VoidFailed):
         return let_leave(event, view, now)
     return keep(event, view, now) if isinstance(event, CaptureFailed) else Rejected()
@@ -391,7 +393,7 @@ def _purchase_of(order_id: OrderId, view: DecisionView) -> tuple[Order, Purchase
 
 
 def _go_on(order: Order, purchase: PurchaseSteps, payment: Payment, now: datetime) -> Decision:
-    """What the order leaves to be done with its payment; nothing while it waits or is confirmed."""
+    """What the order leaves to be done with a payment of it; nothing while it waits or is confirmed."""
     events: list[Event] = []
     if _is_off(order, purchase):
         events = ending.let_go(payment, now=now)

@@ -46,6 +46,7 @@ from domain.ordering.order import ORDER, Buyer, Order, OrderIsHeld, Status
 from domain.ordering.purchase import PURCHASE, payment_of
 from domain.payments import authorising, capturing, refunding
 from domain.payments.authorising import Payable
+from domain.payments.events import CaptureMode
 from domain.payments.payment import OPEN, PAYMENT, MovementStep, Payment
 from domain.payments.payment import Status as Authorisation
 from domain.payments.store_credit import STORE_CREDIT
@@ -264,6 +265,22 @@ class Sale:
         of = {"order_id": ID, "customer_id": self.sold.customer_id, "currency": Currency("GBP")}
         return Payable(**of, total=Minor(TOTAL), covered=Minor(0))
 
+    def void_by_hand(self, payment: Payment) -> None:
+        """Finance has what is held released."""
+        voided = authorising.void(payment, payment_id=payment.payment_id, now=self.now)
+        self.append(PAYMENT, payment.payment_id, voided)
+
+    def request_another(self, payment_id: PaymentId, capture: CaptureMode) -> None:
+        """Finance creates another payment of the order, and has it held."""
+        it = {"payment_id": payment_id, "now": self.now}
+        of_it = {"of": self.payable(), "amount": None, "method_ref": "pm_other", "capture": capture}
+        self.append(PAYMENT, payment_id, authorising.create(None, **it, **of_it))
+        self.authorise_another(payment_id)
+
+    def authorise_another(self, payment_id: PaymentId) -> None:
+        it = {"payment_id": payment_id, "method_ref": None, "now": self.now}
+        self.append(PAYMENT, payment_id, authorising.authorise(self.world.state(PAYMENT, payment_id), **it))
+
     def pay_again(self, payment: Payment) -> None:
         """The buyer names another method."""
         again = authorising.authorise(
@@ -436,16 +453,9 @@ class PaidInstead(Sale):
         elif self.paid is None or self.sold.status is not Status.CONFIRMED:
             pass  # no other payment of it may be created yet
         elif self.paid.status is Authorisation.AUTHORISED:
-            self.append(PAYMENT, ID, authorising.void(self.paid, payment_id=ID, now=self.now))
+            self.void_by_hand(self.paid)
         elif self.paid.status is Authorisation.VOIDED:
-            it = {"payment_id": self.instead, "method_ref": "pm_other", "now": self.now}
-            capture = self.world.chance.choice(("manual", "auto"))
-            self.append(
-                PAYMENT,
-                self.instead,
-                authorising.create(None, **it, of=self.payable(), amount=None, capture=capture),
-            )
-            self.append(PAYMENT, self.instead, authorising.authorise(self.second, **it))
+            self.request_another(self.instead, self.world.chance.choice(("manual", "auto")))
 
     def wanted(self) -> dict[str, Any]:
         """Whatever was requested and held until then, nothing is left with the provider."""

@@ -163,8 +163,7 @@ class Voided(Sale):
         if self.sold.status is not Status.CONFIRMED or self.paid is None:
             return
         if self.paid.status is Authorisation.AUTHORISED:
-            void = authorising.void(self.paid, payment_id=self.paid.payment_id, now=self.now)
-            self.append(PAYMENT, ID, void)
+            self.void_by_hand(self.paid)
         self.go_on()
 
     def go_on(self):
@@ -280,23 +279,14 @@ class PaidByWhatGoesAway(PaidInAnotherWay):
             assert 3 == len(self.recorded(OrderHeld)), "once for each payment that went away"
 
     def hold_instead(self, payment_id):
-        of_it = {"payment_id": payment_id, "of": self.payable(), "amount": None, "now": self.now}
-        created = authorising.create(None, **of_it, method_ref="pm_other", capture="manual")
-        self.append(PAYMENT, payment_id, created)
-        self.authorise_instead(payment_id)
-
-    def authorise_instead(self, payment_id):
-        of_it = {"payment_id": payment_id, "method_ref": None, "now": self.now}
-        asked_for = authorising.authorise(self.world.state(PAYMENT, payment_id), **of_it)
-        self.append(PAYMENT, payment_id, asked_for)
+        self.request_another(payment_id, "manual")
         self.append(PAYMENT, payment_id, self.held(self.world.state(PAYMENT, payment_id)))
 
     def end(self, payment):
         if payment.status is Authorisation.AUTHORISED:
-            void = authorising.void(payment, payment_id=payment.payment_id, now=self.now)
+            self.void_by_hand(payment)
         else:
-            void = self.void(payment)
-        self.append(PAYMENT, payment.payment_id, void)
+            self.append(PAYMENT, payment.payment_id, self.void(payment))
 
     def recorded(self, kind):
         return [each for each in self.events() if isinstance(each, kind)]
@@ -321,7 +311,8 @@ class PaidUntilThatExpires(PaidByWhatGoesAway):
             assert self.sold.status is Status.CONFIRMED, "it was shipped although nothing is held"
             self.fire(HOLD)
             assert ("payment",) == self.sold.holds
-            self.authorise_instead(self.instead[0])
+            self.authorise_another(self.instead[0])
+            self.append(PAYMENT, self.instead[0], self.held(self.world.state(PAYMENT, self.instead[0])))
         elif second is None or second.attempt == 2:
             self.ship()
 
