@@ -6,21 +6,19 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from argon2 import PasswordHasher, Type
-from argon2.exceptions import InvalidHashError, VerificationError
-
 from commands import refusals
 from commands.identity.errors import WeakPassword
+from commands.identity.hashing import IdleProcess, Work, hasher_of
 
 HASHES_AT_ONCE: Final = max(1, (os.cpu_count() or 1) // 2)
 """Each takes a core and its megabytes; other routes need the rest, and the memory's bandwidth."""
 
 NICENESS: Final = 10
-"""Of the threads that hash: answers that need no hash go first. A login still gets a tenth of a busy core."""
+"""Of threads that hash because no processor is idle: a login still gets a tenth of a busy core."""
 
 ADMITTED_AT_ONCE: Final = HASHES_AT_ONCE + 1
 """Logins that are worked on at once: while the passwords of some are hashed, the next one looks up what it needs."""
@@ -32,9 +30,6 @@ CHARACTERS_MIN: Final = 8
 CHARACTERS_MAX: Final = 256
 PART_CHARACTERS_MIN: Final = 3
 """Shorter parts of an address stand in every second password."""
-
-ONE_PASS_FROM_MB: Final = 46
-"""From here on one pass over the memory is enough (OWASP's choices of equal strength)."""
 
 _NOBODYS: Final = "the password of nobody"
 
@@ -62,14 +57,25 @@ class _Queue:
 
 
 class Passwords:
-    """Hashes and verifies passwords, no more than a few at once."""
+    """Hashes and verifies passwords, no more than a few at once, and while a processor is idle where one is."""
 
     def __init__(self, *, memory_mb: int) -> None:
-        self._hasher = _hasher(memory_mb)
+        self._memory_mb = memory_mb
         self._nobodys = _nobodys_hash(memory_mb)
         self._threads = ThreadPoolExecutor(HASHES_AT_ONCE, "passwords", initializer=_go_last)
+        self._idle = [IdleProcess() for _ in range(HASHES_AT_ONCE)]
         self._hashing, self._admitting = _Queue(), _Queue()
         self._admission = asyncio.Semaphore(ADMITTED_AT_ONCE)
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator["Passwords"]:
+        """Hash for the length of a block."""
+        try:
+            yield self
+        finally:
+            self._threads.shutdown(cancel_futures=True)
+            for process in self._idle:
+                process.end()
 
     @contextlib.asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
@@ -88,7 +94,7 @@ class Passwords:
         Raises:
             ProblemError: too many wait.
         """
-        return str(await self._one_at_a_time(self._hasher.hash, password))
+        return str(await self._one_at_a_time(Work(password, self._memory_mb)))
 
     async def verify(self, hashed: str | None, password: str) -> bool:
         """Whether it is the password behind a hash; None takes the same time and is False.
@@ -96,23 +102,25 @@ class Passwords:
         Raises:
             ProblemError: too many wait.
         """
-        return bool(await self._one_at_a_time(self._verified, hashed, password))
+        work = Work(password, self._memory_mb, against=hashed or self._nobodys)
+        return await self._one_at_a_time(work) is not None and hashed is not None
 
     def needs_rehash(self, hashed: str) -> bool:
         """Whether a hash has other parameters than those of now."""
-        return self._hasher.check_needs_rehash(hashed)
+        return hasher_of(self._memory_mb).check_needs_rehash(hashed)
 
-    def _verified(self, hashed: str | None, password: str) -> bool:
-        try:
-            self._hasher.verify(hashed or self._nobodys, password)
-        except (VerificationError, InvalidHashError):
-            return False
-        return hashed is not None
-
-    async def _one_at_a_time(self, work: Callable[..., object], *given: object) -> object:
+    async def _one_at_a_time(self, work: Work) -> str | None:
         with self._hashing.joined():
-            # The library lets go of the interpreter meanwhile.
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._done, work)
+
+    def _done(self, work: Work) -> str | None:
+        process = self._idle.pop()  # there are as many as threads
+        try:
+            done = process.ask(work)
+        finally:
+            self._idle.append(process)
+        # In this thread, the library lets go of the interpreter meanwhile.
+        return work.done() if done is None else done.hashed
 
 
 def _go_last() -> None:
@@ -159,17 +167,6 @@ def _parts(own: Iterable[str]) -> list[str]:
     )
 
 
-def _hasher(memory_mb: int) -> PasswordHasher:
-    return PasswordHasher(
-        time_cost=1 if memory_mb >= ONE_PASS_FROM_MB else 2,
-        memory_cost=memory_mb * 1024,
-        parallelism=1,
-        hash_len=32,
-        salt_len=16,
-        type=Type.ID,
-    )
-
-
 @functools.cache  # what it is compared with is no secret, and a process that opens many logs need not make it for each
 def _nobodys_hash(memory_mb: int) -> str:
-    return _hasher(memory_mb).hash(_NOBODYS)
+    return hasher_of(memory_mb).hash(_NOBODYS)

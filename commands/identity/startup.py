@@ -137,7 +137,10 @@ async def sessions_of(
     Raises:
         OtherSecrets: the vault was begun with another file.
     """
-    async with database.pool(url, role="counterfoil_vault", name="vault", size=CONNECTIONS, idle=1) as pool:
+    async with (
+        database.pool(url, role="counterfoil_vault", name="vault", size=CONNECTIONS, idle=1) as pool,
+        Passwords(memory_mb=settings.password_memory_mb).opened() as passwords,
+    ):
         vault = Vault(pool)
         if not await vault.begin(secrets.digest):
             raise OtherSecrets(
@@ -150,7 +153,7 @@ async def sessions_of(
             vault,
             LoginAddresses(keyring),
             secrets,
-            Passwords(memory_mb=settings.password_memory_mb),
+            passwords,
             on.states,
             recorder,
         )

@@ -109,10 +109,8 @@ async def test_a1_nobody_logs_in_where_attempts_cannot_be_counted(counted, pool)
 @pytest.mark.anyio
 async def test_a1_a_flood_of_logins_on_one_account_is_refused_before_any_work(shop, monkeypatch):
     hashed = itertools.count()
-    verified = passwords.Passwords._verified
-    monkeypatch.setattr(
-        passwords.Passwords, "_verified", lambda self, *given: (next(hashed), verified(self, *given))[1]
-    )
+    done = passwords.Passwords._done
+    monkeypatch.setattr(passwords.Passwords, "_done", lambda self, work: (next(hashed), done(self, work))[1])
 
     answers = [await shop.log_in(password="guess") for _ in range(sizes.LOGINS_FLOODED.chosen)]
 
@@ -138,19 +136,19 @@ async def test_a1_one_password_over_many_accounts_is_refused_by_address(shop):
 @pytest.mark.anyio
 async def test_a3_no_more_passwords_are_hashed_at_once_than_half_of_the_cores_can(shop, monkeypatch):
     lock, running, most = threading.Lock(), [0], [0]
-    verified = passwords.Passwords._verified
+    done = passwords.Passwords._done
 
-    def counting(self, *given):
+    def counting(self, work):
         with lock:
             running[0] += 1
             most[0] = max(most[0], running[0])
         try:
-            return verified(self, *given)
+            return done(self, work)
         finally:
             with lock:
                 running[0] -= 1
 
-    monkeypatch.setattr(passwords.Passwords, "_verified", counting)
+    monkeypatch.setattr(passwords.Passwords, "_done", counting)
     answers = await asyncio.gather(
         *(shop.log_in(email=f"{number}@example.org") for number in range(sizes.LOGINS_AT_ONCE.chosen))
     )
