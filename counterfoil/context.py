@@ -20,8 +20,8 @@ from domain.aggregate import Aggregate, category_of
 from domain.event import Event
 from domain.rejection import Rejection
 from event_store.consumers.consumer import LogConsumer
+from event_store.consumers.reserved import RESERVED
 from event_store.consumers.settling import ReactingConsumers
-from projections import snapshots
 from projections.measure import Measure
 from projections.view import View
 from runtime.problem_types import CATALOGUE, ProblemType
@@ -32,17 +32,6 @@ if TYPE_CHECKING:
 
     from commands.receiving import Receiver
     from read_api.routing import Queries
-
-OF_THE_PRODUCT: Final = (
-    "relay",
-    "keyed-views",
-    "deferred-views",
-    "global-views",
-    "timers",
-    "acts",
-    "security",
-)
-"""Consumers that every installation has: metrics, health and leases know all by their names."""
 
 T = TypeVar("T")
 
@@ -157,13 +146,12 @@ class Contexts:
         _require_single(
             "view, process or consumer",
             (
-                *OF_THE_PRODUCT,
+                *RESERVED,
                 *self._view_names(),
                 *(process.name for process in self.processes),
                 *(consumer.name for consumer in self.consumers),
                 *(gateway.sender for gateway in self.gateways),
                 *(timer.consumer for process in self.processes for timer in process.timers.values()),
-                snapshots.NAME,
             ),
         )
         _require_single("view", (f"{view.name} in shape {view.shape}" for view in self.views))

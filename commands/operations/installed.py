@@ -10,6 +10,7 @@ from domain.operations.builds import Build
 from domain.operations.events import EventSkipped
 from domain.operations.parked_keys import Parked
 from domain.operations.skips import SKIPS
+from event_store.consumers.reserved import ACTS, RESERVED
 from event_store.log.reading import AsyncConnection
 
 T = TypeVar("T")
@@ -25,15 +26,8 @@ select b.shape, b.build, coalesce((l.shape, l.build) = (b.shape, b.build), false
 from views.build b left join views.live l on l.view = b.view
 where b.view = %(view)s order by b.shape, b.build
 """
-ACTS: Final = "acts"
-"""The consumer that would have to end its own pause."""
 _VIEWS: Final = "select distinct view from views.build order by view"
 _CONSUMERS: Final = "select consumer from consumers.registration union select view from views.build"
-OF_THE_PRODUCT: Final = (
-    *("relay", "keyed-views", "deferred-views", "global-views", "snapshots"),
-    *("timers", "security", "sealer", "auditor"),
-)
-"""Consumers that keep no registration."""
 _TRIGGER: Final = """
 select e.leaf, (select max(p.epoch) from log.epoch p where p.first_position <= e.position)
 from consumers.registration r join log.event e on e.position = %(position)s
@@ -73,7 +67,7 @@ async def views(connection: AsyncConnection) -> list[str]:
 async def consumers(connection: AsyncConnection) -> frozenset[str]:
     """The names of everything that may be paused: consumers, process managers, senders and views."""
     rows = await (await connection.execute(_CONSUMERS)).fetchall()
-    return frozenset((*OF_THE_PRODUCT, *(cast("str", name) for (name,) in rows))) - {ACTS}
+    return frozenset((*RESERVED, *(cast("str", name) for (name,) in rows))) - {ACTS}
 
 
 async def trigger(connection: AsyncConnection, *, consumer: str, position: int) -> OutcomeTrigger | None:

@@ -109,6 +109,7 @@ def test_a_name_that_could_not_name_a_stream_of_skips_is_refused(name: str):
         (Context(name="other", processes=(NAMESAKE,)), "the view, process or consumer 'product_page'"),
         (Context(name="other", consumers=(handling("fulfilment"),)), "the view, process or consumer 'fulfilment'"),
         (Context(name="other", consumers=(handling("relay"),)), "the view, process or consumer 'relay'"),
+        (Context(name="other", consumers=(handling("sealer"),)), "the view, process or consumer 'sealer'"),
         (Context(name="other", consumers=(handling("a"), handling("a"))), "the view, process or consumer 'a'"),
         (Context(name="other", gateways=(CARRIER, CARRIER)), "the gateway 'carrier'"),
         (Context(name="other", gateways=(CARRIER, replace(CARRIER, name="dhl"))), "the intent 'LabelRequested'"),
