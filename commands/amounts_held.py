@@ -1,4 +1,4 @@
-"""The amount of an order that was placed with a method: held by its own payment, or by others instead, or let go of.
+"""The amount of an order that was placed with a method: held by its own payment, or by others, taken, or let go of.
 
 An order that was placed without a method is shipped whatever its payments are.
 """
@@ -10,6 +10,7 @@ from typing import Any
 from commands.decision import Appended, DecisionView, events_of
 from domain.aggregate import Aggregate
 from domain.ordering import holding
+from domain.ordering import purchase as purchasing
 from domain.ordering.order import Order, OrderIsHeld
 from domain.ordering.purchase import PURCHASE, PurchaseSteps, payment_of
 from domain.payments import ending, store_credit
@@ -65,13 +66,32 @@ def unheld_since(
     return max([since, *(each for each in went if each is not None)])
 
 
+def collect(purchase: PurchaseSteps, view: DecisionView, *, now: datetime) -> tuple[Appended, ...]:
+    """Have the rest of all payments of an order that has left taken: together they are no more than its total.
+
+    An order may leave on credit, after a method was declined for good: then somebody has to see to that payment.
+    """
+    decided: list[Appended] = []
+    for payment in _payments(purchase, view):
+        decided.extend(events_of(PAYMENT, payment.payment_id, ending.collect(payment, now=now)))
+        if ending.is_declined(payment) and payment.payment_id not in purchase.uncollected:
+            missed = purchasing.miss_money(purchase, payment_id=payment.payment_id, now=now)
+            decided.extend(events_of(PURCHASE, purchase.order_id, missed))
+    return tuple(decided)
+
+
 def let_go(purchase: PurchaseSteps, view: DecisionView, *, now: datetime) -> tuple[Appended, ...]:
     """Have all payments of an order that is off, or refunded, give back what their providers hold or took."""
+    decided: list[Appended] = []
+    for payment in _payments(purchase, view):
+        decided.extend(events_of(PAYMENT, payment.payment_id, ending.let_go(payment, now=now)))
+    return tuple(decided)
+
+
+def _payments(purchase: PurchaseSteps, view: DecisionView) -> list[Payment]:
+    """Its own payment, then those that pay instead."""
     payments = (payment_of(purchase.order_id), *purchase.others)
     view.prefetch(PAYMENT, payments)
-    decided: list[Appended] = []
-    for payment_id in payments:
-        payment = view.current(PAYMENT, payment_id)
-        assert payment is not None, "a payment of a purchase that began has no state"
-        decided.extend(events_of(PAYMENT, payment_id, ending.let_go(payment, now=now)))
-    return tuple(decided)
+    found = [each for payment_id in payments if (each := view.current(PAYMENT, payment_id)) is not None]
+    assert len(found) == len(payments), "a payment of a purchase that began has no state"
+    return found

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from commands.amounts_held import let_go
+from commands.amounts_held import collect, let_go
 from commands.coupons import released_in
 from commands.decision import Appended, Decision, DecisionView, events_of
 from commands.processes.process import Process, Rejected, Streams
@@ -39,7 +39,7 @@ from domain.ordering.events import (
 )
 from domain.ordering.order import ORDER, Order, Status
 from domain.ordering.purchase import PURCHASE, payment_of
-from domain.payments import authorising, ending
+from domain.payments import authorising
 from domain.payments.authorising import Payable
 from domain.payments.payment import PAYMENT
 from domain.pricing.events import ReleaseReason
@@ -137,7 +137,7 @@ def reserved_stock(event: OrderCancelled) -> Streams:
     ]
 
 
-def payments_instead(event: OrderCancelled, view: DecisionView) -> Streams:
+def payments_instead(event: OrderCancelled | OrderShipped, view: DecisionView) -> Streams:
     """Payments that pay for the order since its own was voided."""
     purchase = view.known(PURCHASE, event.order_id)
     return () if purchase is None else [(PAYMENT, other) for other in purchase.others]
@@ -163,16 +163,13 @@ def release(event: OrderCancelled, view: DecisionView, now: datetime) -> Decisio
 
 
 def shipped_stock(event: OrderShipped) -> Streams:
-    """The stock that left with the order, and its payment."""
+    """The stock that left with the order, and its payment; those that pay instead follow from its purchase."""
     return [*((STOCK, shipped.sku) for shipped in event.skus), *_paid(event.order_id)]
 
 
-@FULFILMENT.when(OrderShipped, reads=shipped_stock)
+@FULFILMENT.when(OrderShipped, reads=shipped_stock, then_reads=payments_instead)
 def ship(event: OrderShipped, view: DecisionView, now: datetime) -> Decision:
-    """Turn the order's reservations into shipped stock, and have its money taken.
-
-    An order may leave on credit, after its method was declined for good: then somebody has to see to its money.
-    """
+    """Turn the order's reservations into shipped stock, and have its money taken, of whichever payments pay for it."""
     left: list[Appended] = []
     for shipped in event.skus:
         events = stock_item.ship(
@@ -185,11 +182,7 @@ def ship(event: OrderShipped, view: DecisionView, now: datetime) -> Decision:
         left.extend(events_of(STOCK, shipped.sku, events))
     purchase = view.current(PURCHASE, event.order_id)
     if purchase is not None and not purchase.is_unwound:
-        payment = view.current(PAYMENT, payment_of(event.order_id))
-        assert payment is not None, "a purchase that began has no payment"
-        left.extend(events_of(PAYMENT, payment.payment_id, ending.collect(payment, now=now)))
-        if ending.is_declined(payment) and not purchase.uncollected:
-            left.extend(events_of(PURCHASE, event.order_id, purchasing.miss_money(purchase, now=now)))
+        left.extend(collect(purchase, view, now=now))
     return Decision(tuple(left))
 
 

@@ -5,9 +5,9 @@ placed ─▶ stock reserved and payment requested, in one append ─▶ authori
 What happens to the order itself is decided by `fulfilment`, what becomes of its payment here. An authorisation that
 nobody knows about is waited for, and its stock with it; a decline that may go well another time leaves the buyer with
 some attempts, for a time; a decline for good cancels the order. What is held or taken for an order that is off is given
-back, also if it was held only later. An order that is confirmed is not shipped while its amount is not held, nor after
-its payment was voided until it is paid in another way, nor after that went away, too; one that could be shipped and is
-not, paid by a method or not, is noted as overdue.
+back, also if it was held only later; what is held for one that has left is taken, by whichever payments. An order that
+is confirmed is not shipped while its amount is not held, nor after its payment was voided until it is paid in another
+way, nor after that went away, too; one that could be shipped and is not, paid by a method or not, is noted as overdue.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import reduce
 from typing import Final
 
-from commands.amounts_held import payers_of, unheld_since
+from commands.amounts_held import collect, payers_of, unheld_since
 from commands.decision import Appended, Decision, DecisionView, events_of
 from commands.processes.process import Process, Rejected, Streams
 from commands.processes.timer import Timer
@@ -32,6 +32,7 @@ from domain.ordering.events import (
     OrderHeld,
     OrderRejected,
     OrderShipped,
+    PaymentNeed,
     PaymentNeeded,
     PurchaseBegun,
 )
@@ -133,7 +134,7 @@ def confirm(event: PaymentAuthorised, view: DecisionView, now: datetime) -> Deci
         return Rejected()
     order, purchase, payment = found
     if order.status not in WAITING:
-        return _go_on(order, purchase, payment, now)
+        return _go_on(order, purchase, payment, view, now)
     if payment.status is not Authorisation.AUTHORISED:
         return Rejected()
     confirmed = ordering.confirm(order, order_id=order.order_id, now=now)
@@ -141,25 +142,27 @@ def confirm(event: PaymentAuthorised, view: DecisionView, now: datetime) -> Deci
     return Decision(events) if (events := _order(order, [*confirmed, *lifted])) else Rejected()
 
 
-@PURCHASES.when(AuthorisationDeclined, reads=order_and_payment)
+@PURCHASES.when(AuthorisationDeclined, reads=order_and_own_payment, then_reads=other_payers)
 def need_another(event: AuthorisationDeclined, view: DecisionView, now: datetime) -> Decision:
     """Leave the buyer with another attempt, or cancel the order where none is left or of use."""
-    found = _found(event, view)
-    if found is None:
+    found = _purchase_of(event.order_id, view)
+    declined = None if found is None else view.current(PAYMENT, event.payment_id)
+    if found is None or declined is None:
         return Rejected()
-    order, purchase, payment = found
-    if (payment.status, payment.attempt) != (Authorisation.DECLINED, event.attempt):
+    if (declined.status, declined.attempt) != (Authorisation.DECLINED, event.attempt):
         return Rejected()  # the buyer tries again already
+    order, purchase, payment = found
+    if declined is not payment:
+        return _of_another(event, view, now)
     match order.status:
         case Status.PLACED if not event.retryable or event.attempt >= ATTEMPTS_MAX:
             cancelled = ordering.cancel(order, order_id=order.order_id, reason="declined", now=now)
             return Decision(_order(order, cancelled))
         case Status.PLACED | Status.CONFIRMED:
-            needed = purchasing.need_payment(purchase, reason="declined", attempt=event.attempt, now=now)
-            return Decision((*_held(order, now), *events_of(PURCHASE, order.order_id, needed)))
-        case Status.SHIPPED if not purchase.is_unwound and (event.retryable or not purchase.uncollected):
-            return _not_collected(purchase, now)
-    return _go_on(order, purchase, payment, now)
+            return Decision((*_held(order, now), *_needed(event, purchase, "declined", now)))
+    if _is_missed(event, order, purchase):
+        return _not_collected(event, purchase, now)
+    return _go_on(order, purchase, payment, view, now)
 
 
 @PURCHASES.when(VoidRequested, reads=order_and_own_payment, then_reads=other_payers)
@@ -212,8 +215,7 @@ def need_confirmation(event: CustomerActionRequired, view: DecisionView, now: da
         return Rejected()
     if order.status not in WAITING:
         return Rejected()
-    needed = purchasing.need_payment(purchase, reason="action_required", attempt=event.attempt, now=now)
-    return Decision((*_held(order, now), *events_of(PURCHASE, order.order_id, needed)))
+    return Decision((*_held(order, now), *_needed(event, purchase, "action_required", now)))
 
 
 @PURCHASES.when(PaymentCaptured, reads=order_and_own_payment, then_reads=other_payers)
@@ -233,30 +235,52 @@ def go_on(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
     if found is None:
         return Rejected()
     order, purchase, payment = found
-    if order.status is Status.SHIPPED and not purchase.is_unwound and isinstance(event, CaptureFailed):
-        return _not_collected(purchase, now)
+    if _is_missed(event, order, purchase):
+        return _not_collected(event, purchase, now)
     if order.status is Status.CONFIRMED:
         decided = _renewed(order, payment, now)
         if not decided and isinstance(event, VoidFailed) and payment.status is Authorisation.AUTHORISED:
             lifted = holding.lift(order, order_id=order.order_id, reason="payment", now=now)
             decided = _order(order, lifted)
         return Decision(decided) if decided else Rejected()
-    return _go_on(order, purchase, payment, now)
+    return _go_on(order, purchase, payment, view, now)
 
 
 def _of_another(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
-    """What came of another payment says whether that pays for the order still; one of an order that is off lets go."""
+    """What came of another payment says whether that pays for the order still.
+
+    One of an order that is off lets go, and one of an order that has left is collected.
+    """
     found = _purchase_of(event.order_id, view)
     if found is None:
         return Rejected()
-    order, purchase, _ = found
+    order, purchase, payment = found
     if _is_off(order, purchase):
         another = view.current(PAYMENT, event.payment_id)
         assert another is not None, "a payment that something came of has no state"
-        return _go_on(order, purchase, another, now)
+        return _go_on(order, purchase, another, view, now)
+    if order.status is Status.SHIPPED:
+        is_instead = payment.status is Authorisation.VOIDED
+        return _collect_another(event, order, purchase, view, now) if is_instead else Rejected()
     if isinstance(event, PaymentAuthorised | VoidFailed):
         return let_leave(event, view, now)
     return keep(event, view, now) if isinstance(event, CaptureFailed) else Rejected()
+
+
+def _collect_another(
+    event: PaymentOutcome, order: Order, purchase: PurchaseSteps, view: DecisionView, now: datetime
+) -> Decision:
+    """What came of another payment of an order that has left; one that was never held does not pay for it."""
+    added: list[Event] = []
+    if isinstance(event, PaymentAuthorised):
+        added = purchasing.add_payment(purchase, payment_id=event.payment_id, now=now)
+        purchase = reduce(purchasing.evolve, added, purchase)
+    if event.payment_id not in purchase.others:
+        return Rejected()
+    if _is_missed(event, order, purchase):
+        return _not_collected(event, purchase, now)
+    decided = (*events_of(PURCHASE, order.order_id, added), *collect(purchase, view, now=now))
+    return Decision(decided) if decided else Rejected()
 
 
 TOO_LONG: Final = Timer(PURCHASES, "unpaid", of=ORDER, after="unpaid_after_s")
@@ -336,7 +360,7 @@ def collect_again(order: Order | None, view: DecisionView, now: datetime) -> Dec
     payment = view.current(PAYMENT, payment_of(order.order_id))
     if purchase is None or payment is None or order.status is not Status.SHIPPED:
         return Decision()
-    return _go_on(order, purchase, payment, now)
+    return _go_on(order, purchase, payment, view, now)
 
 
 OVERDUE: Final = Timer(PURCHASES, "overdue", of=ORDER, after="dispatch_after_s")
@@ -392,14 +416,19 @@ def _purchase_of(order_id: OrderId, view: DecisionView) -> tuple[Order, Purchase
     return order, purchase, payment
 
 
-def _go_on(order: Order, purchase: PurchaseSteps, payment: Payment, now: datetime) -> Decision:
-    """What the order leaves to be done with a payment of it; nothing while it waits or is confirmed."""
-    events: list[Event] = []
+def _go_on(
+    order: Order, purchase: PurchaseSteps, payment: Payment, view: DecisionView, now: datetime
+) -> Decision:
+    """What the order leaves to be done with a payment of it; nothing while it waits or is confirmed.
+
+    Where it has left, whatever pays for it is collected: of those that were not to be had some may be, by now.
+    """
+    decided: tuple[Appended, ...] = ()
     if _is_off(order, purchase):
-        events = ending.let_go(payment, now=now)
+        decided = events_of(PAYMENT, payment.payment_id, ending.let_go(payment, now=now))
     elif order.status is Status.SHIPPED:
-        events = ending.collect(payment, now=now)
-    return Decision(events_of(PAYMENT, payment.payment_id, events)) if events else Rejected()
+        decided = collect(purchase, view, now=now)
+    return Decision(decided) if decided else Rejected()
 
 
 def _is_off(order: Order, purchase: PurchaseSteps) -> bool:
@@ -407,8 +436,30 @@ def _is_off(order: Order, purchase: PurchaseSteps) -> bool:
     return order.status is Status.CANCELLED or (order.status is Status.SHIPPED and purchase.is_unwound)
 
 
-def _not_collected(purchase: PurchaseSteps, now: datetime) -> Decision:
-    return Decision(events_of(PURCHASE, purchase.order_id, purchasing.miss_money(purchase, now=now)))
+def _is_missed(event: PaymentOutcome, order: Order, purchase: PurchaseSteps) -> bool:
+    """Whether money of what has left was not to be had; that a method was declined for good is noted once."""
+    if order.status is not Status.SHIPPED or purchase.is_unwound:
+        return False
+    if isinstance(event, AuthorisationDeclined):
+        return event.retryable or event.payment_id not in purchase.uncollected
+    return isinstance(event, CaptureFailed)
+
+
+def _not_collected(event: PaymentOutcome, purchase: PurchaseSteps, now: datetime) -> Decision:
+    missed = purchasing.miss_money(purchase, payment_id=event.payment_id, now=now)
+    return Decision(events_of(PURCHASE, purchase.order_id, missed))
+
+
+def _needed(
+    event: AuthorisationDeclined | CustomerActionRequired,
+    purchase: PurchaseSteps,
+    reason: PaymentNeed,
+    now: datetime,
+) -> tuple[Appended, ...]:
+    needed = purchasing.need_payment(
+        purchase, payment_id=event.payment_id, reason=reason, attempt=event.attempt, now=now
+    )
+    return events_of(PURCHASE, purchase.order_id, needed)
 
 
 def _order(order: Order, events: Sequence[Event]) -> tuple[Appended, ...]:

@@ -9,7 +9,7 @@ Stock is promised to it from its beginning until the order is shipped or off. It
 that is voided, others may pay for it together.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -35,14 +35,14 @@ ATTEMPTS_MAX: Final = 3
 
 
 class PurchaseSteps(Struct, frozen=True, kw_only=True):
-    """The steps that were taken. `uncollected`: how often the money of what was shipped was not to be had.
+    """The steps that were taken. `uncollected`: how often the money of a payment was not to be had of what was shipped.
 
     `others` are the payments that pay for it since its own was voided.
     """
 
     order_id: OrderId
     is_unwound: bool = False
-    uncollected: int = 0
+    uncollected: Mapping[PaymentId, int] = {}
     others: tuple[PaymentId, ...] = ()
 
 
@@ -57,8 +57,11 @@ def evolve(purchase: PurchaseSteps | None, event: Event) -> PurchaseSteps:
         return PurchaseSteps(order_id=event.order_id)
     assert purchase is not None, "an event about a purchase before it began"
     match event:
+        case PaymentNeeded(reason="not_collected"):
+            uncollected = {**purchase.uncollected, event.payment_id: _missed(purchase, event.payment_id) + 1}
+            return replace(purchase, uncollected=uncollected)
         case PaymentNeeded():
-            return replace(purchase, uncollected=purchase.uncollected + (event.reason == "not_collected"))
+            return purchase
         case PaymentAdded():
             return replace(purchase, others=(*purchase.others, event.payment_id))
         case PurchaseUnwound():
@@ -85,12 +88,14 @@ def begin(order: Order, *, now: datetime) -> list[Event]:
     ]
 
 
-def need_payment(purchase: PurchaseSteps, *, reason: PaymentNeed, attempt: int, now: datetime) -> list[Event]:
+def need_payment(
+    purchase: PurchaseSteps, *, payment_id: PaymentId, reason: PaymentNeed, attempt: int, now: datetime
+) -> list[Event]:
     """Note that somebody has to see to the money."""
     return [
         PaymentNeeded(
             order_id=purchase.order_id,
-            payment_id=payment_of(purchase.order_id),
+            payment_id=payment_id,
             reason=reason,
             attempt=attempt,
             needed_at=in_utc(now),
@@ -105,9 +110,14 @@ def add_payment(purchase: PurchaseSteps, *, payment_id: PaymentId, now: datetime
     return [PaymentAdded(order_id=purchase.order_id, payment_id=payment_id, added_at=in_utc(now))]
 
 
-def miss_money(purchase: PurchaseSteps, *, now: datetime) -> list[Event]:
-    """Note that the money of what was shipped is not to be had, once more."""
-    return need_payment(purchase, reason="not_collected", attempt=purchase.uncollected + 1, now=now)
+def miss_money(purchase: PurchaseSteps, *, payment_id: PaymentId, now: datetime) -> list[Event]:
+    """Note that the money of a payment is not to be had of what was shipped, once more."""
+    attempt = _missed(purchase, payment_id) + 1
+    return need_payment(purchase, payment_id=payment_id, reason="not_collected", attempt=attempt, now=now)
+
+
+def _missed(purchase: PurchaseSteps, payment_id: PaymentId) -> int:
+    return purchase.uncollected.get(payment_id, 0)
 
 
 def unwind(purchase: PurchaseSteps, *, released: Iterable[ReleasedSku], now: datetime) -> list[Event]:

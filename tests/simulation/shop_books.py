@@ -323,11 +323,17 @@ class Books:
             return
         if is_off or order_id in self.held_credit.refunded:
             yield from self._off(order_id, payment)
-        elif order.status is Status.SHIPPED and payment.captured < payment.amount:
-            often = len(COLLECTED_AGAIN_AFTER)
-            is_receivable = purchase.uncollected > (0 if ending.is_declined(payment) else often)
-            if not is_receivable and payment.status is not Authorisation.VOIDED:
-                yield f"{order_id} has left, and nobody collects what is owed for it: {payment}"
+        elif order.status is Status.SHIPPED:
+            for payment_id in (payment.payment_id, *purchase.others):
+                yield from self._left(self.shop.now(PAYMENT, payment_id), purchase)
+
+    def _left(self, payment, purchase):
+        """What pays for an order that has left is collected, or a receivable."""
+        often = 0 if ending.is_declined(payment) else len(COLLECTED_AGAIN_AFTER)
+        is_receivable = purchase.uncollected.get(payment.payment_id, 0) > often
+        is_collected = payment.captured == payment.amount or payment.status is Authorisation.VOIDED
+        if not is_collected and not is_receivable:
+            yield f"{payment.order_id} has left, and nobody collects what is owed for it: {payment}"
 
     def _off(self, order_id, payment):
         """Nothing stays with an order that is off or refunded, unless the provider refused it, time and again."""

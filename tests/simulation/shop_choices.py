@@ -42,7 +42,7 @@ SALES = st.tuples(
     FEW,
     st.sampled_from(PAID_BY),
     CODE,
-    st.none() | st.sampled_from(("waits", "leaves", *REMEDIES)),
+    st.none() | st.sampled_from(("waits", "leaves", "instead", *REMEDIES)),
 )
 """Who bought how much of what, how it is paid, with which coupon; and what became of it, None: it was not seen."""
 

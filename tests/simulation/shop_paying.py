@@ -32,7 +32,7 @@ class Paying(RuleBasedStateMachine):
                 capture = {"capture_id": self.shop.number(), "amount": amount}
                 self.shop.ask(payments.capture_payment, payment_id, **capture)
             case "void":
-                self.shop.ask(payments.void_payment, payment_id)
+                self.void(payment_id)
             case "by hand":
                 refund = {"refund_id": self.shop.number(), "amount": amount, "reason": "other"}
                 self.shop.ask(payments.record_manual_refund, payment_id, **refund, method="cash")
@@ -59,6 +59,16 @@ class Paying(RuleBasedStateMachine):
                 self.shop.ask(payments.record_manual_payment, **said, method="cash")
             else:
                 self.shop.ask(payments.create_payment, **said, method_ref="pm_visa", capture=capture)
+
+    def void(self, payment_id):
+        return self.shop.ask(payments.void_payment, payment_id)
+
+    def pay_instead(self, order_id):
+        """Two others pay for it, once its own payment is voided."""
+        for amount in (100, None):
+            said = {"payment_id": f"p{self.shop.number()}", "order_id": order_id, "amount": amount}
+            if self.shop.ask(payments.create_payment, **said, method_ref="pm_visa"):
+                self.shop.ask(payments.authorise_payment, said["payment_id"])
 
     @rule(some=SOME, method=st.sampled_from(METHODS))
     def pay_again(self, some, method):

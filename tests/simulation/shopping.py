@@ -80,7 +80,12 @@ class Shopping(Paying):
         """Some orders are seen to, some of those leave, and some of what left is lost."""
         if any(fate is not None for _, fate in fates):
             self.go_on(acts=200, mood="obliging")
-        left = [each for each in fates if each[1] in {"leaves", *REMEDIES}]
+        for order_id in (each for each, fate in fates if fate == "instead"):
+            if self.void(order_id):
+                self.go_on(acts=200, mood="obliging")
+                self.pay_instead(order_id)
+                self.go_on(acts=200, mood="obliging")
+        left = [each for each in fates if each[1] in {"leaves", "instead", *REMEDIES}]
         for order_id, _ in left:
             self.shop.ask(ordering.ship_order, order_id)
         if left:

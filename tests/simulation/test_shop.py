@@ -8,7 +8,7 @@ from hypothesis import Phase
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
-from commands import coupons, lost_parcels
+from commands import amounts_held, coupons, lost_parcels
 from commands.cart import checking_out
 from commands.gateways.gateway import Gateway
 from commands.processes import credit_holds, fulfilment, reserving
@@ -57,6 +57,11 @@ def count_captures_twice(monkeypatch):
 
 def let_nothing_go(monkeypatch):
     monkeypatch.setattr(ending, "let_go", lambda _payment, **_given: [])
+
+
+def leave_what_pays_instead_to_people(monkeypatch):
+    true_payments = amounts_held._payments
+    monkeypatch.setattr(amounts_held, "_payments", lambda *given: true_payments(*given)[:1])
 
 
 def ask_under_another_key_each_time(monkeypatch):
@@ -211,6 +216,7 @@ def keep_prices_that_fell(monkeypatch):
         release_one_piece_less,
         count_captures_twice,
         let_nothing_go,
+        leave_what_pays_instead_to_people,
         ask_under_another_key_each_time,
         record_captures_as_often_as_they_are_said,
         drop_lines_of_the_other_cart,

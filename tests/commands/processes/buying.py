@@ -270,10 +270,12 @@ class Sale:
         voided = authorising.void(payment, payment_id=payment.payment_id, now=self.now)
         self.append(PAYMENT, payment.payment_id, voided)
 
-    def request_another(self, payment_id: PaymentId, capture: CaptureMode) -> None:
+    def request_another(
+        self, payment_id: PaymentId, capture: CaptureMode, amount: Minor | None = None
+    ) -> None:
         """Finance creates another payment of the order, and has it held."""
         it = {"payment_id": payment_id, "now": self.now}
-        of_it = {"of": self.payable(), "amount": None, "method_ref": "pm_other", "capture": capture}
+        of_it = {"of": self.payable(), "amount": amount, "method_ref": "pm_other", "capture": capture}
         self.append(PAYMENT, payment_id, authorising.create(None, **it, **of_it))
         self.authorise_another(payment_id)
 

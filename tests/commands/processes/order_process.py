@@ -23,6 +23,7 @@ TESTS: Final = tuple(
         "test_order_process.py",
         "test_confirmed_orders.py",
         "test_held_amounts.py",
+        "test_collected_instead.py",
         "test_dispatch.py",
         "test_order_mails_sent.py",
     )
@@ -225,6 +226,11 @@ ROWS: Final = (
         "test_what_pays_instead_of_a_payment_is_let_go_of_when_the_order_is_cancelled",
     ),
     Row(
+        "it is shipped while others pay instead, or on credit before they do",
+        "all that they hold is captured, which is no more than the order costs; store credit is spent by finance",
+        "test_what_pays_instead_of_a_payment_is_captured_when_the_order_is_shipped",
+    ),
+    Row(
         "the authorisation of a shipped order expires before it is captured",
         "authorised again, then captured",
         "test_a_shipped_order_whose_authorisation_expired_is_authorised_again_and_captured",
@@ -253,6 +259,11 @@ ROWS: Final = (
         "it fails every time",
         "a receivable: payment needed (`not_collected`), four times; the payment waits for somebody",
         "test_a_capture_that_fails_for_a_day_leaves_a_receivable",
+    ),
+    Row(
+        "the capture of a payment that pays instead fails, or its authorisation expires before it",
+        "as with its own: captured, or authorised, again; else that payment waits for somebody (`not_collected`)",
+        "test_what_pays_instead_is_collected_in_the_end_or_waits_for_somebody",
     ),
     Row(
         "a cancellation races a dispatch",

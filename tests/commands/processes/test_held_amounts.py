@@ -299,7 +299,7 @@ def test_an_order_is_held_as_often_as_what_pays_instead_of_its_payment_is_voided
 class PaidUntilThatExpires(PaidByWhatGoesAway):
     """What pays instead expires, and the staff would ship it before the timer is fired; then it is held again."""
 
-    requested = asked(authorisation=3, void=1)
+    requested = asked(authorisation=3, void=1, capture=1)
 
     def go_on(self):
         second = self.world.state(PAYMENT, self.instead[0])
