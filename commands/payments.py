@@ -56,6 +56,7 @@ from domain.payments.refusals import (
     RefundIdTaken,
 )
 from domain.payments.store_credit import STORE_CREDIT
+from domain.shipping.shipment import SHIPMENT
 from domain.text import LINE_PATTERN, REFERENCE_CHARACTERS_MAX
 from runtime.http.principal import Owned
 from runtime.problems import Fault, ProblemError
@@ -402,13 +403,13 @@ def payable(order_id: OrderId, view: DecisionView, caller: Executing) -> Payable
 
     Raises:
         OrderUnknown: there is none, or it is somebody else's.
-        OrderNotPayable: it was rejected or cancelled.
+        OrderNotPayable: it was rejected or cancelled, or its lost parcel refunded.
     """
     view.prefetch_tagged(COVERED, payments_tag(order_id))
     order = view.current(ORDER, order_id)
     if order is None or caller.confined_to not in {None, order.customer_id}:
         raise OrderUnknown(order_id=order_id)
-    require_payable(order)
+    require_payable(order, view)
     covered = view.tagged(COVERED, payments_tag(order_id))
     if order.payment is not None and order.status is Status.PLACED:
         covered = order.total  # by its own payment, whether or not its process has created that yet
@@ -421,14 +422,19 @@ def payable(order_id: OrderId, view: DecisionView, caller: Executing) -> Payable
     )
 
 
-def require_payable(order: Order | None) -> None:
-    """Refuse to take money for an order that is off.
+def require_payable(order: Order | None, view: DecisionView) -> None:
+    """Refuse to take money for an order that is off, or whose buyer has it back: nothing would end that once more.
 
     Raises:
-        OrderNotPayable: it was rejected or cancelled.
+        OrderNotPayable: it was rejected or cancelled, or its lost parcel refunded.
     """
-    if order is not None and order.status in {Status.REJECTED, Status.CANCELLED}:
+    if order is None:
+        return
+    if order.status in {Status.REJECTED, Status.CANCELLED}:
         raise OrderNotPayable(order_id=order.order_id, status=order.status)
+    shipment = view.current(SHIPMENT, order.order_id) if order.status is Status.SHIPPED else None
+    if shipment is not None and shipment.is_refunded:
+        raise OrderNotPayable(order_id=order.order_id, status="refunded")
 
 
 def ordered(payment: Payment, view: DecisionView) -> Ordered:

@@ -131,7 +131,7 @@ async def hold_store_credit(customer_id: CustomerId, body: HoldCredit, caller: C
     refusals=(CreditHoldUnknown, CreditHoldSettled, OrderNotPayable),
 )
 async def settle_store_credit(customer_id: CustomerId, body: SettleHold, caller: Caller) -> Answer:
-    """Spend what is held for an order, or release it. Nothing is spent for an order that is off."""
+    """Spend what is held for an order, or release it. Nothing is spent for an order that is off, or was refunded."""
     hold_id = CreditHoldId(body.hold_id)
 
     def settle(credit: StoreCredit | None, view: DecisionView) -> Decision:
@@ -139,7 +139,7 @@ async def settle_store_credit(customer_id: CustomerId, body: SettleHold, caller:
         if held is not None:
             view.prefetch(ORDER_CREDIT, (held.order_id,))
         if held is not None and held.status == "held" and body.outcome == "spent":
-            require_payable(view.current(ORDER, held.order_id))
+            require_payable(view.current(ORDER, held.order_id), view)
         settled = store_credit.settle(
             credit,
             customer_id=customer_id,

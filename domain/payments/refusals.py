@@ -176,10 +176,10 @@ class AmountExceedsRefundable(Conflict):
 
 @dataclass(kw_only=True, eq=False)
 class OrderNotPayable(Conflict):
-    """The order will not be fulfilled."""
+    """The order will not be fulfilled, or its buyer has the money back."""
 
     title = "The order is not to be paid"
-    meaning = "The order was rejected or cancelled. `facts.status` has its status."
+    meaning = "The order was rejected or cancelled, or its lost parcel refunded. `facts.status` says which of these."
     remedy = "Place a new order."
 
     order_id: OrderId

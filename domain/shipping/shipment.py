@@ -74,6 +74,11 @@ class Shipment(Struct, frozen=True, kw_only=True):
     manual: bool = False
     lost: LostParcel | None = None
 
+    @property
+    def is_refunded(self) -> bool:
+        """Whether the buyer got the money back for a lost parcel: no other one is sent then."""
+        return self.lost is not None and self.lost.remedy == "refund"
+
 
 @dataclass(kw_only=True, eq=False)
 class NotShipped(Conflict):

@@ -19,7 +19,15 @@ from runtime.settings import Settings
 from tests.commands.gateways.sending import sender_of
 from tests.commands.gateways.test_payment import simulated
 from tests.commands.processes.running import eventually
-from tests.examples import cancelled, placed, rejected
+from tests.examples import (
+    cancelled,
+    confirmed,
+    label_bought,
+    label_requested,
+    placed,
+    rejected,
+    shipped,
+)
 from tests.payment_examples import (
     CUSTOMER,
     HOLD,
@@ -35,6 +43,7 @@ from tests.payment_examples import (
     order_credit_changed,
     payment_created,
 )
+from tests.purchase_examples import loss_settled, parcel_lost
 
 pytestmark = pytest.mark.anyio
 
@@ -179,6 +188,24 @@ async def test_nothing_that_is_held_is_spent_for_an_order_that_is_off(given):
     refused = await shop.post(path, {"hold_id": HOLD, "outcome": "spent"})
     refused.then_refused(409, "order-not-payable", status="cancelled")
     assert (await shop.post(path, {"hold_id": HOLD, "outcome": "released"})).status == 201
+
+
+async def test_an_order_whose_lost_parcel_was_refunded_is_not_paid_any_more(given):
+    lost = (label_requested(), label_bought(), parcel_lost())
+    shop = await given(placed(), confirmed(), shipped(), *lost, credit_issued(expires_at=None))
+    path = f"/v1/store-credits/{CUSTOMER}"
+    credit_hold = {"hold_id": HOLD, "order_id": ORDER, "amount": 100}
+
+    assert (await shop.post(f"{path}/holds", credit_hold)).status == 201
+    await shop.given(loss_settled())
+
+    refused = {"status": "refunded"}
+    answer = await shop.post(f"{path}/holds", {**credit_hold, "hold_id": "late"})
+    answer.then_refused(409, "order-not-payable", **refused)
+    answer = await shop.post(f"{path}/settlements", {"hold_id": HOLD, "outcome": "spent"})
+    answer.then_refused(409, "order-not-payable", **refused)
+    assert (await shop.post(f"{path}/settlements", {"hold_id": HOLD, "outcome": "released"})).status == 201
+    (await shop.post("/v1/payments", BODY)).then_refused(409, "order-not-payable", **refused)
 
 
 async def test_what_becomes_of_store_credit_is_recorded_for_its_order_in_the_same_append(given):

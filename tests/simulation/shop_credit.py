@@ -72,5 +72,5 @@ class HeldCredit:
         self.holds[hold] = event.order_id, event.amount, after
 
     def _require_payable(self, event):
-        if event.order_id in self._off:
-            self.problems.append(f"{event.order_id} is off, and is paid: {event}")
+        if event.order_id in self._off | self.refunded:
+            self.problems.append(f"{event.order_id} is off or refunded, and is paid: {event}")

@@ -23,6 +23,7 @@ from domain.payments.events import CreditReturned, ManualRefundRecorded, Payment
 from domain.pricing import evaluation
 from domain.pricing.coupon import Uses
 from domain.pricing.price_lists import PriceLists
+from domain.shipping.shipment import Shipment
 from projections.payments import folds
 from tests.simulation.shopping import Shopping
 from tests.sizes import SHOP
@@ -137,6 +138,10 @@ def keep_credit_of_lost_parcels(monkeypatch):
     monkeypatch.setattr(lost_parcels, "_credited", lambda *_, **__: ())
 
 
+def have_refunded_orders_paid(monkeypatch):
+    monkeypatch.setattr(Shipment, "is_refunded", False)
+
+
 def give_spent_credit_back_twice(monkeypatch):
     def give_back(credit, **given):
         back = true_give_back(credit, **given)
@@ -230,6 +235,7 @@ def keep_prices_that_fell(monkeypatch):
         keep_credit_that_was_spent,
         keep_credit_of_orders_that_are_off,
         keep_credit_of_lost_parcels,
+        have_refunded_orders_paid,
         give_spent_credit_back_twice,
         give_more_back_than_was_spent,
         give_credit_back_for_pieces_that_are_sent_again,
