@@ -66,6 +66,13 @@ def unheld_since(
     return max([since, *(each for each in went if each is not None)])
 
 
+def expires_first(purchase: PurchaseSteps, view: DecisionView, *, now: datetime) -> datetime | None:
+    """When the first of what pays instead of a voided payment expires; None: nothing is held that does."""
+    others = (view.current(PAYMENT, payment_id) for payment_id in purchase.others)
+    held_until = (each.held_until(now=now) for each in others if each is not None)
+    return min((each for each in held_until if each is not None), default=None)
+
+
 def collect(purchase: PurchaseSteps, view: DecisionView, *, now: datetime) -> tuple[Appended, ...]:
     """Have the rest of all payments of an order that has left taken: together they are no more than its total.
 

@@ -62,7 +62,7 @@ from domain.mail.templates import DISPATCH_OVERDUE, OF_ORDERS
 from domain.money import AmountTooLarge
 from domain.ordering import credit_note, holding, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
-from domain.ordering.events import PaymentAdded, PurchaseBegun, PurchaseUnwound
+from domain.ordering.events import PaymentAdded, PaymentExpiryScheduled, PurchaseBegun, PurchaseUnwound
 from domain.ordering.order import ORDER
 from domain.ordering.purchase import PURCHASE
 from domain.payments import refusals as payment_refusals
@@ -137,6 +137,7 @@ ORDERING: Final = Context(
         PURCHASE: "it is what the process of an order remembers; order and payment show what came of it",
         PurchaseBegun: "as PURCHASE",
         PaymentAdded: "as PURCHASE",
+        PaymentExpiryScheduled: "as PURCHASE",
         PurchaseUnwound: "as PURCHASE",
     },
 )

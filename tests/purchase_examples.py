@@ -25,13 +25,14 @@ from domain.ordering.events import (
     OrderStockLost,
     OrderStockReplaced,
     PaymentAdded,
+    PaymentExpiryScheduled,
     PaymentNeeded,
     PurchaseBegun,
     PurchaseUnwound,
     ReleasedSku,
 )
 from domain.shipping.events import Content, LossClaimed, LossSettled, ManualLabelRecorded, ParcelLost
-from tests.payment_examples import NOW, ORDER, TILL, TOTAL
+from tests.payment_examples import EXPIRES, NOW, ORDER, TILL, TOTAL
 
 _OF: Final = {"order_id": OrderId(ORDER), "payment_id": PaymentId(ORDER)}
 
@@ -47,6 +48,11 @@ def payment_needed(**changes: Any) -> PaymentNeeded:
 
 def payment_added(**changes: Any) -> PaymentAdded:
     return replace(PaymentAdded(order_id=OrderId(ORDER), payment_id=TILL, added_at=NOW), **changes)
+
+
+def payment_expiry_scheduled(**changes: Any) -> PaymentExpiryScheduled:
+    of_it = {"order_id": OrderId(ORDER), "expires_at": EXPIRES, "scheduled_at": NOW}
+    return replace(PaymentExpiryScheduled(**of_it), **changes)
 
 
 def purchase_unwound(**changes: Any) -> PurchaseUnwound:
@@ -168,6 +174,7 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
     purchase_begun(),
     payment_needed(),
     payment_added(),
+    payment_expiry_scheduled(),
     purchase_unwound(),
     manual_label_recorded(),
     parcel_lost(),

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import reduce
 from typing import Final
 
-from commands.amounts_held import collect, payers_of, unheld_since
+from commands.amounts_held import collect, expires_first, payers_of, unheld_since
 from commands.decision import Appended, Decision, DecisionView, events_of
 from commands.processes.process import Process, Rejected, Streams
 from commands.processes.timer import Timer
@@ -32,6 +32,7 @@ from domain.ordering.events import (
     OrderHeld,
     OrderRejected,
     OrderShipped,
+    PaymentExpiryScheduled,
     PaymentNeed,
     PaymentNeeded,
     PurchaseBegun,
@@ -197,6 +198,8 @@ def let_leave(event: _Payer, view: DecisionView, now: datetime) -> Decision:
     if not isinstance(event, CreditHeld):
         added = purchasing.add_payment(purchase, payment_id=event.payment_id, now=now)
         purchase = reduce(purchasing.evolve, added, purchase)
+    if isinstance(event, PaymentAuthorised | VoidFailed):
+        added += _scheduled(event, purchase, view, now)
     lifted: list[Event] = []
     if unheld_since(order, payment, purchase, view, now=now) is None:
         lifted = holding.lift(order, order_id=order.order_id, reason="payment", now=now)
@@ -319,6 +322,12 @@ def as_long_as_it_is_held(event: PaymentAuthorised, _recorded_at: datetime) -> d
     return event.expires_at
 
 
+@HOLD.set_by(PaymentExpiryScheduled)
+def until_the_first_expires(event: PaymentExpiryScheduled, _recorded_at: datetime) -> datetime:
+    """Of several payments that pay instead, another one expires before that which was authorised last."""
+    return event.expires_at
+
+
 HOLD.cleared_by(OrderCancelled, OrderShipped)
 
 
@@ -335,10 +344,16 @@ def hold_again(order: Order | None, view: DecisionView, now: datetime) -> Decisi
     if payment.status is not Authorisation.VOIDED:
         return Decision(_renewed(order, payment, now))
     purchase = view.current(PURCHASE, order.order_id)
-    since = unheld_since(order, payment, purchase, view, now=now + CLOCKS_DIFFER_BY)
+    assert purchase is not None, "an order that was confirmed with a method has no purchase"
+    by_then = now + CLOCKS_DIFFER_BY
+    next_one = expires_first(purchase, view, now=by_then)
+    scheduled = events_of(
+        PURCHASE, order.order_id, purchasing.schedule_expiry(purchase, expires_at=next_one, now=now)
+    )
+    since = unheld_since(order, payment, purchase, view, now=by_then)
     if since is None or holding.is_on_credit(order, unheld_since=since):
-        return Decision()
-    return Decision(_held(order, now))
+        return Decision(scheduled)
+    return Decision((*_held(order, now), *scheduled))
 
 
 @AGAIN.set_by(PaymentNeeded)
@@ -383,6 +398,16 @@ def remind(order: Order | None, _view: DecisionView, now: datetime) -> Sequence[
     """Note that the order should have left, unless it has."""
     assert order is not None, "an order that was confirmed has no state"
     return holding.note_overdue(order, now=now)
+
+
+def _scheduled(
+    event: PaymentAuthorised | VoidFailed, purchase: PurchaseSteps, view: DecisionView, now: datetime
+) -> list[Event]:
+    """Have the timer of a hold set for the first of what pays instead that expires, unless the event sets it so."""
+    first = expires_first(purchase, view, now=now)
+    if isinstance(event, PaymentAuthorised) and event.expires_at == first:
+        return []
+    return purchasing.schedule_expiry(purchase, expires_at=first, now=now)
 
 
 def _renewed(order: Order, payment: Payment, now: datetime) -> tuple[Appended, ...]:

@@ -378,6 +378,15 @@ class PaymentAdded(Event, frozen=True, kw_only=True):
     added_at: Moment
 
 
+@event_type("ordering.payment_expiry_scheduled.v1", partition=_order)
+class PaymentExpiryScheduled(Event, frozen=True, kw_only=True):
+    """Of several payments that pay for the order, whose own was voided, the first is not held any more then."""
+
+    order_id: OrderId
+    expires_at: Moment
+    scheduled_at: Moment
+
+
 @event_type("ordering.purchase_unwound.v1", partition=_order)
 class PurchaseUnwound(Event, frozen=True, kw_only=True):
     """The order is off: what was reserved for it is `released`, and its payment is to collect nothing.

@@ -22,6 +22,7 @@ from domain.ids import OrderId, PaymentId
 from domain.moment import in_utc
 from domain.ordering.events import (
     PaymentAdded,
+    PaymentExpiryScheduled,
     PaymentNeed,
     PaymentNeeded,
     PurchaseBegun,
@@ -60,7 +61,7 @@ def evolve(purchase: PurchaseSteps | None, event: Event) -> PurchaseSteps:
         case PaymentNeeded(reason="not_collected"):
             uncollected = {**purchase.uncollected, event.payment_id: _missed(purchase, event.payment_id) + 1}
             return replace(purchase, uncollected=uncollected)
-        case PaymentNeeded():
+        case PaymentNeeded() | PaymentExpiryScheduled():
             return purchase
         case PaymentAdded():
             return replace(purchase, others=(*purchase.others, event.payment_id))
@@ -70,7 +71,10 @@ def evolve(purchase: PurchaseSteps | None, event: Event) -> PurchaseSteps:
 
 
 PURCHASE: Final[Aggregate[PurchaseSteps]] = Aggregate(
-    "purchase", evolve, (PurchaseBegun, PaymentNeeded, PaymentAdded, PurchaseUnwound), cached=False
+    "purchase",
+    evolve,
+    (PurchaseBegun, PaymentNeeded, PaymentAdded, PaymentExpiryScheduled, PurchaseUnwound),
+    cached=False,
 )
 """Not cached: its process writes it."""
 
@@ -108,6 +112,15 @@ def add_payment(purchase: PurchaseSteps, *, payment_id: PaymentId, now: datetime
     if payment_id in purchase.others:
         return []
     return [PaymentAdded(order_id=purchase.order_id, payment_id=payment_id, added_at=in_utc(now))]
+
+
+def schedule_expiry(purchase: PurchaseSteps, *, expires_at: datetime | None, now: datetime) -> list[Event]:
+    """Note when the first of what pays instead expires, if any does: an order has one timer for all of it."""
+    if expires_at is None:
+        return []
+    return [
+        PaymentExpiryScheduled(order_id=purchase.order_id, expires_at=expires_at, scheduled_at=in_utc(now))
+    ]
 
 
 def miss_money(purchase: PurchaseSteps, *, payment_id: PaymentId, now: datetime) -> list[Event]:

@@ -149,6 +149,11 @@ class Payment(Struct, frozen=True, kw_only=True):
         is_over = self.status is Status.AUTHORISED and self.expires_at is not None and now >= self.expires_at
         return self.unheld_since or (self.expires_at if is_over else None)
 
+    def held_until(self, *, now: datetime) -> datetime | None:
+        """When what is not captured expires; none: nothing of it is held."""
+        is_held = self.unheld(now=now) is None and self.captured < self.amount
+        return self.expires_at if is_held else None
+
     def secured(self, *, now: datetime) -> Minor:
         """What it holds, or has and did not give back."""
         held = Minor(0) if self.unheld(now=now) else self.capturable

@@ -40,7 +40,13 @@ from tests.payment_examples import (
     void_requested,
 )
 from tests.payment_examples import ORDER as ID
-from tests.purchase_examples import hold_lifted, order_held, payment_added, purchase_begun
+from tests.purchase_examples import (
+    hold_lifted,
+    order_held,
+    payment_added,
+    payment_expiry_scheduled,
+    purchase_begun,
+)
 
 OWN = {"payment_id": ID}
 HELD = tuple(each(**OWN) for each in (payment_created, authorisation_requested, payment_authorised))
@@ -208,11 +214,12 @@ def test_an_authorisation_that_pays_instead_and_expires_has_its_order_held_by_th
         return [each for _, _, each in HOLD.decide(view.current(ORDER, ID), view, now).events]
 
     early = EXPIRES - timedelta(seconds=30)
+    next_one = payment_expiry_scheduled(scheduled_at=LATER)
 
     assert EXPIRES == HOLD.sets[PaymentAuthorised](INSTEAD[-1], NOW)
     assert [order_held(held_at=EXPIRES)] == fire()
     assert [order_held(held_at=early)] == fire(now=early), "clocks differ, and it is not fired again"
-    assert [] == fire(now=LATER), "it was set anew meanwhile"
+    assert [next_one] == fire(now=LATER), "it was set anew meanwhile"
     assert [] == fire(others=(manual_payment_recorded(),))
     assert [] == fire(order=(*LIFTED, order_held(), hold_lifted(lifted_at=EXPIRES))), "it leaves on credit"
     with pytest.raises(OrderIsHeld):
@@ -224,7 +231,8 @@ def test_an_order_may_leave_once_the_void_of_what_pays_instead_has_failed():
     held = (*LIFTED, order_held())
 
     after(*VOIDED, order=held, others=failed).when(PURCHASES, failed[-1], now=LATER).then(
-        (ORDER, ID, hold_lifted(lifted_at=LATER))
+        (PURCHASE, ID, payment_expiry_scheduled(scheduled_at=LATER)),
+        (ORDER, ID, hold_lifted(lifted_at=LATER)),
     )
     after(*VOIDED, order=held, others=failed).when(PURCHASES, failed[-1], now=EXPIRES).then_rejected()
 

@@ -331,7 +331,7 @@ class Sale:
                 shipment_id=None,
                 now=self.now,
             )
-            self.append(PAYMENT, ID, by_hand)
+            self.append(PAYMENT, payment.payment_id, by_hand)
 
     def fire(self, timer: Timer[Any]) -> bool:
         """Let time pass until a timer is due that is set, and fire it; whether it was set."""

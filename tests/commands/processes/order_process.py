@@ -215,7 +215,7 @@ ROWS: Final = (
         "test_an_order_is_held_as_often_as_what_pays_instead_of_its_payment_is_voided",
     ),
     Row(
-        "its authorisation expires before the order is shipped",
+        "its authorisation, or the first of several, expires before the order is shipped",
         "the timer `hold` has the order held (`payment`) until the amount is held again; a shipment is refused before"
         " that, too",
         "test_an_order_is_held_from_when_what_pays_instead_of_its_payment_expires",

@@ -4,6 +4,7 @@ from datetime import timedelta
 from functools import partial, reduce
 
 import pytest
+from msgspec.structs import replace
 
 from domain.ids import CreditHoldId, CreditId, PaymentId
 from domain.money import Minor
@@ -317,8 +318,64 @@ class PaidUntilThatExpires(PaidByWhatGoesAway):
             self.ship()
 
 
-def test_an_order_is_held_from_when_what_pays_instead_of_its_payment_expires(sold):
-    assert {} == sold(PaidUntilThatExpires)
+class PaidUntilTheFirstExpires(PaidUntilThatExpires):
+    """Two others pay together, and that which was authorised first expires first."""
+
+    requested = asked(authorisation=4, void=1, capture=2)
+
+    @property
+    def others_paying(self):
+        return [self.world.state(PAYMENT, each) for each in self.instead]
+
+    def held(self, payment):
+        held = super().held(payment)
+        if payment.payment_id != self.instead[0] or payment.attempt > 1:
+            return held
+        return [replace(held[0], expires_at=self.now + timedelta(days=2))]
+
+    def go_on(self):
+        second, third = self.others_paying
+        if self.paid.status is not Authorisation.VOIDED:
+            self.ship()
+        elif second is None:
+            for payment_id, share in zip(self.instead, (100, 200), strict=True):
+                self.request_another(payment_id, "manual", share)
+                self.append(PAYMENT, payment_id, self.held(self.world.state(PAYMENT, payment_id)))
+        elif second.attempt + third.attempt > 2:
+            self.ship()
+        elif self.recorded(HoldLifted):
+            self.let_expire(second, third)
+
+    def let_expire(self, second, third):
+        self.fire(HOLD)
+        assert self.now < third.expires_at, "the timer is set for the last of them"
+        assert ("payment",) == self.sold.holds
+        self.hold_again(second)
+
+    def hold_again(self, payment):
+        self.authorise_another(payment.payment_id)
+        payment = self.world.state(PAYMENT, payment.payment_id)
+        self.append(PAYMENT, payment.payment_id, self.held(payment))
+
+
+class PaidUntilTheNextExpires(PaidUntilTheFirstExpires):
+    """Finance captures that one before, so the order is held once the next one expires."""
+
+    def let_expire(self, second, third):
+        self.capture_by_hand(second)
+        (captured,) = self.world.state(PAYMENT, second.payment_id).captures.values()
+        taken = self.capture(self.world.state(PAYMENT, second.payment_id), captured.number)
+        self.append(PAYMENT, second.payment_id, taken)
+        self.fire(HOLD)
+        assert () == self.sold.holds
+        assert self.fire(HOLD), "no timer is set for the next of them"
+        assert ("payment",) == self.sold.holds
+        self.hold_again(third)
+
+
+@pytest.mark.parametrize("row", [PaidUntilThatExpires, PaidUntilTheFirstExpires, PaidUntilTheNextExpires])
+def test_an_order_is_held_from_when_what_pays_instead_of_its_payment_expires(sold, row):
+    assert {} == sold(row)
 
 
 class CancelledWhilePaidInstead(PaidInstead):
