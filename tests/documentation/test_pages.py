@@ -33,6 +33,7 @@ _METRIC: Final = re.compile(r"\bcounterfoil_[a-z_]+[a-z]\b")
 _METRIC_DECLARED: Final = re.compile(r"\"(counterfoil_[a-z_]+)\"")
 _KEBAB: Final = re.compile(r"[a-z]+(?:-[a-z]+)+")
 _CODE: Final = re.compile(r"`([a-z-]+)`")
+_DASHES: Final = re.compile(r"(\| ?:?-+:? ?)+\|$")
 _ROUTE: Final = re.compile(r"\b(GET|POST|PUT) (/[\w/{}-]*)")
 
 METADATA: Final = {"counterfoil_key", "counterfoil_payment"}
@@ -116,6 +117,27 @@ def test_every_page_can_be_reached_from_the_readme():
         waiting += [(path.parent / link.partition("#")[0]).resolve() for link in by_path[path].links]
 
     assert [] == [page.name for page in PAGES if page.path not in reached]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_rows_are_in_tables(page: Page):
+    assert [] == stray_rows(page.prose)
+
+
+def test_a_row_that_an_empty_line_cuts_off_its_table_is_noticed():
+    assert [] == stray_rows("| a |\n|---|\n| 1 |\n")
+    assert ["| 2 |"] == stray_rows("| a |\n|---|\n| 1 |\n\n| 2 |\n")
+
+
+def stray_rows(prose: str) -> list[str]:
+    """First lines of what is written as a table and is shown as text: no line of dashes follows."""
+    lines = prose.splitlines()
+    begun = [
+        at
+        for at, line in enumerate(lines)
+        if line.startswith("|") and not "".join(lines[at - 1 : at]).startswith("|")
+    ]
+    return [lines[at] for at in begun if not _DASHES.match("".join(lines[at + 1 : at + 2]))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
