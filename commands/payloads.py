@@ -62,9 +62,12 @@ class Payload(BaseModel):
 def _moment(given: object) -> datetime:
     """Only text is a time, and only when it is spelled as one: the framework alone would take digits for seconds."""
     try:
-        return rfc3339.moment(given if isinstance(given, str) else "")
+        moment = rfc3339.moment(given if isinstance(given, str) else "")
     except ValueError as error:
-        raise PydanticCustomError("moment", rfc3339.MOMENT_HINT) from error
+        raise PydanticCustomError("moment", str(error)) from error
+    if not _EARLIEST <= moment < _LATEST:
+        raise PydanticCustomError("moment", "A time is in the years 1900 to 2199")
+    return moment
 
 
 def _is_currency(code: str) -> DomainCurrency:
@@ -114,7 +117,6 @@ Delta = Annotated[int, Field(ge=-QUANTITY_MAX, le=QUANTITY_MAX)]
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_moment),
-    Field(ge=_EARLIEST, lt=_LATEST),
     WithJsonSchema({"type": "string", "format": "date-time"}),  # JSON Schema has no bounds for times
 ]
 """A time with its offset, in the centuries that a shop can mean."""
@@ -153,7 +155,7 @@ def validated(model: type[P], body: bytes) -> P:
     try:
         payload = model.__pydantic_validator__.validate_json(body)
     except ValidationError as error:
-        raise problems.from_body_errors(error.errors(include_url=False, include_context=False)) from None
+        raise problems.from_body_errors(error.errors(include_url=False)) from None
     assert isinstance(payload, model)
     return payload
 

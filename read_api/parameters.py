@@ -10,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 
 from runtime.http import api_version, problem_answers
-from runtime.problems import ERRORS_MAX, Fault, ProblemError, sentence
+from runtime.problems import ERRORS_MAX, Fault, ProblemError, said_of, sentence
 
 ID_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,62}[A-Za-z0-9])?$"
 """An id as clients may choose it: ASCII letters, digits, `_`, `.`, `-`, space; first and last a letter or digit."""
@@ -107,5 +107,5 @@ def _unknown(name: str, known: Sequence[str]) -> str:
 
 def _fault(found: dict[str, Any]) -> Fault:
     place, *rest = found["loc"]
-    name, detail = ".".join(str(step) for step in rest), str(found["msg"])
+    name, detail = ".".join(str(step) for step in rest), said_of(found)
     return Fault(detail=detail, header=name) if place == "header" else Fault(detail=detail, parameter=name)

@@ -224,7 +224,7 @@ _DAYS_EXAMPLE: Final = {
         }
     ],
 }
-_DAY_PATTERN: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_DAY: Final[dict[str, Any]] = {"pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
 
 
 @router.get(
@@ -242,10 +242,10 @@ async def daily(
     wish: Wished,
     first: Annotated[
         str,
-        Query(alias="from", pattern=_DAY_PATTERN, description="The first day.", examples=["2026-01-01"]),
+        Query(alias="from", description="The first day.", examples=["2026-01-01"], json_schema_extra=_DAY),
     ],
     last: Annotated[
-        str, Query(alias="to", pattern=_DAY_PATTERN, description="The last day.", examples=["2026-01-31"])
+        str, Query(alias="to", description="The last day.", examples=["2026-01-31"], json_schema_extra=_DAY)
     ],
 ) -> Response:
     """At most 366 days; one on which nothing happened is left out. Money is in minor units."""
@@ -264,7 +264,7 @@ def _day(name: str, text: str) -> dt.date:
     try:
         return rfc3339.day(text)
     except ValueError as error:
-        raise parameters.invalid_parameter(name, f"{text} is no day") from error
+        raise parameters.invalid_parameter(name, str(error)) from error
 
 
 async def _read_days(

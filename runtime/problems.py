@@ -105,8 +105,20 @@ def from_body_errors(errors: Sequence[Mapping[str, Any]]) -> ProblemError:
     first = errors[0]
     if first["type"] == "json_invalid":
         return unreadable(str(first["msg"]))
-    faults = [Fault(detail=str(e["msg"]), pointer=json_pointer(e["loc"])) for e in errors[:ERRORS_MAX]]
+    faults = [Fault(detail=said_of(e), pointer=json_pointer(e["loc"])) for e in errors[:ERRORS_MAX]]
     return invalid(faults, found=len(errors))
+
+
+def said_of(found: Mapping[str, Any]) -> str:
+    """What pydantic found wrong with a value, in words for callers, who need not know Python's."""
+    match found:
+        case {"type": "value_error", "ctx": {"error": error}}:
+            return str(error)
+        case {"type": "too_short", "ctx": {"min_length": at_least, "actual_length": actual}}:
+            return f"Entries: at least {at_least}, not {actual}"
+        case {"type": "too_long", "ctx": {"max_length": at_most, "actual_length": actual}}:
+            return f"Entries: at most {at_most}, not {actual}"
+    return str(found["msg"])
 
 
 def invalid(faults: Sequence[Fault], *, found: int | None = None) -> ProblemError:

@@ -6,6 +6,8 @@ from typing import Final
 
 MOMENT_HINT: Final = "A time is RFC 3339 with an offset, such as 2026-03-01T12:00:00Z"
 DATE_HINT: Final = "A date is YYYY-MM-DD, such as 2026-03-01"
+NO_MOMENT: Final = "There is no such time"
+NO_DAY: Final = "There is no such day"
 
 _is_moment = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -23,7 +25,10 @@ def moment(text: str) -> datetime:
     """
     if _is_moment(text) is None:
         raise ValueError(MOMENT_HINT)
-    return datetime.fromisoformat(text.upper())
+    try:
+        return datetime.fromisoformat(text.upper())
+    except ValueError as error:
+        raise ValueError(NO_MOMENT) from error
 
 
 def day(text: str) -> date:
@@ -36,4 +41,7 @@ def day(text: str) -> date:
     """
     if _is_date(text) is None:
         raise ValueError(DATE_HINT)
-    return date.fromisoformat(text)
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(NO_DAY) from error

@@ -45,7 +45,7 @@ def problem_of(error: Exception) -> ProblemError | None:
 
 def _fault_of(found: Mapping[str, Any]) -> Fault:
     place, *rest = found["loc"]
-    detail = str(found["msg"])
+    detail = problems.said_of(found)
     match place:
         case "header":
             return Fault(detail=detail, header=".".join(str(step) for step in rest))

@@ -132,6 +132,22 @@ async def test_what_cannot_be_accepted_is_named_by_pointer_and_changes_nothing(
 
 
 @pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({**ORDER, "lines": []}, "Entries: at least 1, not 0"),
+        ({**ORDER, "lines": ORDER["lines"] * 2_001}, "Entries: at most 2000, not 2001"),
+        ({**ORDER, "placed_at": "2010-02-30T08:26:00Z"}, "There is no such time"),
+        ({**ORDER, "placed_at": "2200-01-01T00:00:00Z"}, "A time is in the years 1900 to 2199"),
+        ({**ORDER, "placed_at": "1900-01-01T00:00:00+00:01"}, "A time is in the years 1900 to 2199"),
+    ],
+)
+async def test_a_value_beyond_its_bounds_is_refused_in_words_for_callers(busy_shop, body, said):
+    answer = await busy_shop.post("/v1/orders", body)
+
+    assert [said] == [fault["detail"] for fault in answer.body["errors"]]
+
+
+@pytest.mark.parametrize(
     ("body", "pointer"),
     [
         (b"", None),

@@ -47,16 +47,16 @@ async def test_days_are_those_of_the_zone_also_where_the_clock_changes(stage):
 
 
 @pytest.mark.parametrize(
-    ("query", "parameter"),
+    ("query", "parameter", "said"),
     [
-        ("from=2026-01-01&to=2027-01-02", "to"),
-        ("from=2026-02-30&to=2026-03-01", "from"),
-        ("from=2026-01-01", "to"),
-        ("from=20260101&to=2026-01-02", "from"),
+        ("from=2026-01-01&to=2027-01-02", "to", "There are 366 days at most"),
+        ("from=2026-02-30&to=2026-03-01", "from", "There is no such day"),
+        ("from=2026-01-01", "to", "Field required"),
+        ("from=20260101&to=2026-01-02", "from", "A date is YYYY-MM-DD, such as 2026-03-01"),
     ],
 )
-async def test_days_that_are_none_or_too_many_are_refused(api, query, parameter):
+async def test_days_that_are_none_or_too_many_are_refused(api, query, parameter, said):
     answer = await api.get(f"/v1/totals/daily?{query}")
 
     assert (400, "invalid-parameter") == (answer.status_code, answer.json()["code"])
-    assert parameter == answer.json()["errors"][0]["parameter"]
+    assert [{"parameter": parameter, "detail": said}] == answer.json()["errors"]
