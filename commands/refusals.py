@@ -41,7 +41,9 @@ def version_moved(stream: str, *, expected: int | str, actual: int) -> ProblemEr
 
 def key_reused() -> ProblemError:
     """The key was accepted for something else."""
-    return ProblemError("idempotency-key-reused", "Another request was accepted with this key.")
+    detail = "Another request was accepted with this key"
+    fault = Fault(detail=detail, header="Idempotency-Key")
+    return ProblemError("idempotency-key-reused", f"{detail}.", errors=(fault,))
 
 
 def contended(stream: str) -> ProblemError:

@@ -14,7 +14,7 @@ from event_store.transport.position_token import MalformedToken, PositionToken
 from read_api.checkpoints import Checkpoints, CheckpointSnapshot, reached
 from read_api.polling import CheckpointPoller
 from runtime.http.preferences import preferences
-from runtime.problems import Fault, ProblemError
+from runtime.problems import Fault, ProblemError, sentence
 
 MIN_POSITION: Final = "Min-Position"
 APPLIED_POSITION: Final = "Applied-Position"
@@ -82,9 +82,11 @@ async def refuse_impossible(token: PositionToken, poller: CheckpointPoller, *, w
         snapshot = await poller.next_snapshot()
         refuse_lost(snapshot, epoch=token.epoch, position=token.highest)
         if _beyond(token, snapshot):
+            detail = f"Position {token.highest} of epoch {token.epoch} is not in the log"
             raise ProblemError(
                 "position-beyond-head",
-                f"Position {token.highest} of epoch {token.epoch} is not in the log.",
+                sentence(detail),
+                errors=[Fault(detail=detail, header=MIN_POSITION)],
                 head=snapshot.position,
                 epoch=snapshot.epoch,
             )

@@ -16,7 +16,7 @@ from runtime.http.principal import Public
 from runtime.http.routes import ExchangeRoute
 from runtime.media import ANY_TYPE, NAME_PATTERN, Media, is_name, type_of
 from runtime.problem_types import CATALOGUE
-from runtime.problems import ProblemError
+from runtime.problems import Fault, ProblemError, sentence
 
 PATH: Final = f"{api_version.PREFIX}/media/{{name}}"
 EXAMPLE: Final = "0f4a2a3d0d6a6c24ac8f6cb9b4ba9d6a6d94a2cf7a5a7d3c5a3f3cbb0bbf5a2e.png"
@@ -70,8 +70,13 @@ class GetMedium:
         if one is None or (first is not None and last is not None and last < first):
             exchange.scope["headers"] = [header for header in exchange.headers if header[0] != _RANGE]
         elif suffix == 0 or (first or 0) >= size:
-            detail = f"The content has {size} bytes."
-            raise ProblemError("range-not-satisfiable", detail, headers={"content-range": f"bytes */{size}"})
+            detail = f"The content has {size} bytes"
+            raise ProblemError(
+                "range-not-satisfiable",
+                sentence(detail),
+                errors=[Fault(detail=detail, header="Range")],
+                headers={"content-range": f"bytes */{size}"},
+            )
 
 
 def _parameters() -> list[Document]:

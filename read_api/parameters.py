@@ -71,6 +71,11 @@ def invalid_parameter(name: str, detail: str) -> ProblemError:
     return invalid([Fault(detail=detail, parameter=name)])
 
 
+def malformed_cursor(detail: str) -> ProblemError:
+    """The problem for a cursor that was issued elsewhere, or for another question."""
+    return ProblemError("malformed-cursor", sentence(detail), errors=[Fault(detail=detail, parameter=CURSOR)])
+
+
 def query_router(tag: str) -> APIRouter:
     """A router for reads, below the API's version; parameters that they do not have are refused."""
     return APIRouter(prefix=api_version.PREFIX, tags=[tag], dependencies=[Depends(only_known_parameters)])

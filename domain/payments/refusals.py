@@ -8,12 +8,13 @@ Conflict      PaymentIdTaken, CaptureIdTaken, RefundIdTaken, AttemptInProgress, 
 Unacceptable  Declined, CardNumberGiven, RefundDoesNotAddUp, RefundBeyondOrder
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from domain.ids import CaptureId, CreditHoldId, CreditId, CustomerId, OrderId, PaymentId, RefundId
 from domain.money import Currency, Minor
-from domain.rejection import Conflict, Unacceptable, Unknown
+from domain.rejection import Conflict, Place, Unacceptable, Unknown
 
 
 @dataclass(kw_only=True, eq=False)
@@ -277,6 +278,10 @@ class CardNumberGiven(Unacceptable):
 
     def __str__(self) -> str:
         return f"'{self.member}' has the form of a card number."
+
+    def places(self) -> Iterator[Place]:
+        """Name the member."""
+        yield Place((self.member,), "It has the form of a card number")
 
 
 @dataclass(kw_only=True, eq=False)

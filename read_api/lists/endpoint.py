@@ -29,7 +29,7 @@ from runtime.http.exchange import Exchange
 from runtime.http.principal import confined_to
 from runtime.http.routes import ExchangeRoute
 from runtime.pagination import next_link
-from runtime.problems import Fault, ProblemError
+from runtime.problems import Fault, ProblemError, sentence
 
 JSON: Final = "application/json"
 MEDIA_TYPES: Final = (JSON, NDJSON, CSV)
@@ -68,8 +68,9 @@ class ListEndpoint:
         """Answer one request."""
         media_type = accept.preferred(exchange.headers, MEDIA_TYPES)
         if media_type is None:
+            detail = f"The media types of this list are {', '.join(MEDIA_TYPES)}"
             raise ProblemError(
-                "not-acceptable", f"The media types of this list are {', '.join(MEDIA_TYPES)}."
+                "not-acceptable", sentence(detail), errors=[Fault(detail=detail, header="Accept")]
             )
         asked = requests.read(
             self._listed,

@@ -12,7 +12,6 @@ from read_api import parameters
 from read_api.lists.declaring import OWNER, Filter, ListOf, Sort, boolean, place_type, usual_sort
 from read_api.parameters import CURSOR, IDS, LIMIT, PINNED, SORT, invalid_parameter
 from runtime.pagination import MalformedCursor, decode_cursor, encode_cursor
-from runtime.problems import ProblemError
 
 IDS_MAX: Final = 100
 """Ids in one request."""
@@ -178,10 +177,8 @@ def _page(listed: ListOf, question: ListQuery, given: Mapping[str, str]) -> Page
         try:
             after, pin = decode_cursor(given[CURSOR], scope=scope, place=cast("Any", kind))
         except MalformedCursor as error:
-            raise ProblemError(
-                "malformed-cursor",
-                "The cursor does not belong to this list with these filters, sort and pin.",
-            ) from error
+            detail = "The cursor does not belong to this list with these filters, sort and pin"
+            raise parameters.malformed_cursor(detail) from error
     return Page(question, _limit(given.get(LIMIT)), pinned, after, pin, scope)
 
 

@@ -13,7 +13,6 @@ from projections.catalogue.views import PRICE_SCALE
 from read_api import parameters
 from read_api.parameters import Limit, invalid_parameter
 from runtime.pagination import MalformedCursor, decode_cursor, encode_cursor
-from runtime.problems import ProblemError
 from runtime.search_words import words_of
 
 PATH: Final = "/product-search"
@@ -207,7 +206,6 @@ def _continued(question: Question, cursor: str) -> Question:
         place = cast("Any", _PLACES[question.order])
         means, many, place, sku = decode_cursor(cursor, scope=question.scope, place=place)
     except MalformedCursor as error:
-        raise ProblemError(
-            "malformed-cursor", "The cursor does not belong to this search with these words, facets and sort."
-        ) from error
+        detail = "The cursor does not belong to this search with these words, facets and sort"
+        raise parameters.malformed_cursor(detail) from error
     return structs.replace(question, means=means, many=many, after=(place, sku))

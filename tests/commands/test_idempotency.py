@@ -114,7 +114,9 @@ async def test_the_spelling_of_the_body_does_not_matter(shop):
 async def test_a_key_that_was_used_for_something_else_is_refused(shop, path, body):
     (await shop.post("/v1/products", NEW, key="used")).then_accepted(stream="product-85123A", version=1)
 
-    (await shop.post(path, body, key="used")).then_refused(422, "idempotency-key-reused")
+    (await shop.post(path, body, key="used")).then_refused(
+        422, "idempotency-key-reused", at=["Idempotency-Key"]
+    )
     assert 1 == shop.position
 
 

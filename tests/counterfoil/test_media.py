@@ -84,6 +84,7 @@ def test_a_range_behind_the_end_is_refused_with_the_size(client, asked):
     answer = client.get(NAME, headers={"range": asked})
 
     assert (416, "range-not-satisfiable") == (answer.status_code, answer.json()["code"])
+    assert ["Range"] == [fault["header"] for fault in answer.json()["errors"]]
     assert f"bytes */{SIZE}" == answer.headers["content-range"]
 
 

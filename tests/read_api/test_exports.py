@@ -130,6 +130,13 @@ async def test_the_media_type_is_what_the_caller_likes_best(api, accept, status,
     assert (answer.status_code, answer.headers["content-type"]) == (status, media_type)
 
 
+async def test_a_media_type_that_no_list_has_is_refused_with_those_that_it_has(api):
+    refused = (await api.get("/v1/orders", headers={"Accept": "image/png"})).json()
+
+    said = "The media types of this list are application/json, application/x-ndjson, text/csv"
+    assert [{"detail": said, "header": "Accept"}] == refused["errors"]
+
+
 @pytest.mark.parametrize("query", ["limit=5", "cursor=x", "pinned=true", "ids=1", "offset=3", "status=lost"])
 async def test_what_an_export_does_not_know_is_refused(api, query):
     answer = await api.get(f"/v1/orders?{query}", headers=CSV)

@@ -198,6 +198,7 @@ async def test_a_position_beyond_the_head_is_refused(stood, open_api):
     assert answer.status_code == 400
     assert answer.json()["code"] == "position-beyond-head"
     assert answer.json()["facts"]["head"] == 9
+    assert ["Min-Position"] == [fault["header"] for fault in answer.json()["errors"]]
 
 
 async def test_a_position_just_written_is_not_beyond_the_head(stood, open_api):

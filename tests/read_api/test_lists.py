@@ -175,6 +175,7 @@ async def test_a_cursor_belongs_to_its_filters(stage, open_api):
 
     assert (other.status_code, other.json()["code"]) == (400, "malformed-cursor")
     assert (damaged.status_code, damaged.json()["code"]) == (400, "malformed-cursor")
+    assert ["cursor"] == [fault["parameter"] for fault in damaged.json()["errors"]]
 
 
 async def test_a_list_that_is_behind_says_so(stage, open_api):

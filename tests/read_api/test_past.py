@@ -121,6 +121,7 @@ async def test_the_future_is_refused(log, open_api):
 
     assert answer.status_code == 400
     assert answer.json()["code"] == "position-beyond-head"
+    assert ["as_of"] == [fault["parameter"] for fault in answer.json()["errors"]]
 
 
 async def test_sums_have_no_past(api):

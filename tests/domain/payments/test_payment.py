@@ -172,18 +172,22 @@ def test_a_payment_by_hand_is_captured_at_once_and_has_no_provider():
 
 @pytest.mark.parametrize("method", [VISA, "4111111111111111", "4111-1111-1111-1111", "token 378282246310005"])
 def test_a_card_number_is_refused_wherever_a_client_sends_it(method):
-    for refused in (
-        lambda: create(method_ref=method),
-        lambda: create(payment_id=PaymentId(method)),
-        lambda: authorise(payment_created(), method_ref=method),
-        lambda: capture(*HELD, capture_id=CaptureId(method)),
-        lambda: refund(*CAPTURED, refund_id=RefundId(method)),
-        lambda: authorising.record_manual(
-            None, of=PAYABLE, amount=None, method="cash", reference=method, **IT
+    for member, refused in (
+        ("method_ref", lambda: create(method_ref=method)),
+        ("payment_id", lambda: create(payment_id=PaymentId(method))),
+        ("method_ref", lambda: authorise(payment_created(), method_ref=method)),
+        ("capture_id", lambda: capture(*HELD, capture_id=CaptureId(method))),
+        ("refund_id", lambda: refund(*CAPTURED, refund_id=RefundId(method))),
+        (
+            "reference",
+            lambda: authorising.record_manual(
+                None, of=PAYABLE, amount=None, method="cash", reference=method, **IT
+            ),
         ),
     ):
-        with pytest.raises(CardNumberGiven):
+        with pytest.raises(CardNumberGiven) as given:
             refused()
+        assert [(member,)] == [place.path for place in given.value.places()]
 
 
 def test_a_card_number_in_the_words_of_the_provider_is_masked():
