@@ -105,6 +105,12 @@ _PARAMETERS: Final[Components] = {
         "schema": _TEXT,
         "example": "bytes=0-1023",
     },
+    "If-Range": {
+        "name": "If-Range",
+        "in": "header",
+        "description": "An earlier ETag: the range is of that content, or the answer is the whole (RFC 9110, 13.1.5).",
+        "schema": _TEXT,
+    },
     "limit": {
         "name": "limit",
         "in": "query",
@@ -186,14 +192,24 @@ def responses(
     media_type: str = "application/json",
 ) -> dict[int | str, Document]:
     """The response of success with its example, and one for every problem; `shape` is a type of the answer's body."""
+    refused = contract.problem_responses(CATALOGUE[slug] for slug in problems)
+    if "stale-read" in problems:
+        _add_headers(refused[503], "Applied-Position")
+    if {*KEYED_HEADERS} <= {*headers} and "not-found" in problems:
+        _add_headers(refused[404], *ANSWER_HEADERS, "Parked-Position")
     return {
         200: {
             "description": description,
             "headers": contract.headers(*headers),
             "content": {media_type: {"schema": answer_shapes.schema_of(shape), "example": example}},
         },
-        **contract.problem_responses(CATALOGUE[slug] for slug in problems),
+        **refused,
     }
+
+
+def _add_headers(response: Document, *names: str) -> None:
+    """That something is not there, or not yet, is an answer of a view that has come so far, too."""
+    response["headers"] = {**response.get("headers", {}), **contract.headers(*names)}
 
 
 def complete(document: Document, app: FastAPI) -> None:

@@ -88,12 +88,14 @@ def _parameters() -> list[Document]:
         "schema": {"type": "string", "pattern": NAME_PATTERN},
         "example": EXAMPLE,
     }
-    return [name, *contract.refer("parameters", "Range", "If-None-Match")]
+    return [name, *contract.refer("parameters", "Range", "If-Range", "If-None-Match")]
 
 
 def _answers() -> dict[int | str, Document]:
     content = {ANY_TYPE: {"schema": {"type": "string", "format": "binary"}}}
     kept = contract.headers("ETag", "Cache-Control", "Surrogate-Key")
+    refused = contract.problem_responses(CATALOGUE[slug] for slug in ("not-found", "range-not-satisfiable"))
+    refused[416]["headers"] = contract.headers("Content-Range")
     return {
         200: {"description": "The whole.", "headers": kept, "content": content},
         206: {
@@ -102,7 +104,7 @@ def _answers() -> dict[int | str, Document]:
             "content": content,
         },
         304: {"description": "It is what If-None-Match names.", "headers": kept},
-        **contract.problem_responses(CATALOGUE[slug] for slug in ("not-found", "range-not-satisfiable")),
+        **refused,
     }
 
 

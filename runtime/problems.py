@@ -17,6 +17,9 @@ MEDIA_TYPE: Final = "application/problem+json"
 ERRORS_MAX: Final = 50
 """Faults named in one answer; a body can have more, but nobody corrects more at once."""
 
+CHALLENGE: Final = 'Bearer realm="counterfoil"'
+"""How a caller is known, which every 401 says (RFC 9110, 15.5.2)."""
+
 _RETRY_AFTER_S: Final = 1
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _encode = msgspec.json.Encoder().encode
@@ -82,10 +85,12 @@ class ProblemError(Exception):
         return _encode(self.document(correlation_id))
 
     def response_headers(self) -> dict[str, str]:
-        """The answer's own headers: a problem that passes by itself always says when to come again."""
+        """The answer's own headers: when to come again, where a problem passes by itself, or how a caller is known."""
         headers = {"content-type": MEDIA_TYPE}
         if self.status == 503:
             headers["retry-after"] = str(_RETRY_AFTER_S)
+        if self.status == 401:
+            headers["www-authenticate"] = CHALLENGE
         headers.update(self.headers)
         return headers
 

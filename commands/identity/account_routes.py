@@ -27,7 +27,7 @@ from domain.identity.external import LastLogin, ProviderNotLinked
 from domain.ids import ID_PATTERN
 from domain.text import Word
 from runtime import problems
-from runtime.http import api_version
+from runtime.http import api_version, contract
 from runtime.http.access import PERMISSIONS
 from runtime.http.principal import Known, may_use, requires
 from runtime.problems import Fault, ProblemError
@@ -114,7 +114,10 @@ def _declared(operation_id: str, *refused: Any, problems_: tuple[str, ...] = ())
         "status_code": 201,
         "response_model": ChangedAccount,
         "operation_id": operation_id,
-        "responses": problem_responses((*OF_COMMANDS, "not-found", *problems_), refused),
+        "responses": {
+            201: {"headers": contract.headers("Position", "Idempotent-Replayed")},
+            **problem_responses((*OF_COMMANDS, "not-found", *problems_), refused),
+        },
         "openapi_extra": WITH_KEY,
     }
 

@@ -3,7 +3,7 @@
 The same request again is answered with `secret: null, secret_shown: true`: nothing here keeps what it could show.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -26,7 +26,7 @@ from commands.payloads import Id, Moment, Payload, Title
 from domain.identity.client import ClientIdTaken, ClientUnknown, KeyUnknown, TooManyKeys
 from domain.ids import ID_PATTERN
 from domain.text import Word
-from runtime.http import api_version
+from runtime.http import api_version, contract
 from runtime.http.access import PERMISSIONS
 from runtime.http.principal import requires
 
@@ -86,6 +86,8 @@ class IssuedKey(BaseModel):
     )
 
 
+_ISSUED: Final[dict[int | str, dict[str, Any]]] = {201: {"headers": contract.headers("Position")}}
+
 ROUTES: Final = APIRouter(tags=["identity"], route_class=KeyedRoute)
 
 
@@ -95,7 +97,7 @@ ROUTES: Final = APIRouter(tags=["identity"], route_class=KeyedRoute)
     response_model=IssuedKey,
     operation_id="register_client",
     summary="Register a program",
-    responses=problem_responses((*OF_COMMANDS, "not-found"), (ClientIdTaken,)),
+    responses=_ISSUED | problem_responses((*OF_COMMANDS, "not-found"), (ClientIdTaken,)),
     openapi_extra=WITH_KEY,
 )
 @requires("keys:write")
@@ -113,7 +115,7 @@ async def register_client(body: RegisterClient, call: Called, asked: Identified)
     response_model=IssuedKey,
     operation_id="issue_key",
     summary="Issue another key",
-    responses=problem_responses((*OF_COMMANDS, "not-found"), (ClientUnknown, TooManyKeys)),
+    responses=_ISSUED | problem_responses((*OF_COMMANDS, "not-found"), (ClientUnknown, TooManyKeys)),
     openapi_extra=WITH_KEY,
 )
 @requires("keys:write")

@@ -75,7 +75,19 @@ _HEADERS: Final[Components] = {
         "schema": _TEXT,
     },
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}},
+    "WWW-Authenticate": {
+        "description": "How a caller is known: `Bearer`, and what is wrong with the token that was sent (RFC 6750).",
+        "schema": _TEXT,
+    },
 }
+_HEADER_OF: Final[dict[int | str, str]] = {
+    401: "WWW-Authenticate",
+    429: "Retry-After",
+    503: "Retry-After",
+    "contended": "Retry-After",
+}
+"""The header that belongs to a status, or to one problem."""
+
 _PARAMETERS: Final[Components] = {
     "Correlation-Id": {
         "name": "Correlation-Id",
@@ -131,8 +143,9 @@ def problem_responses(problems: Iterable[ProblemType]) -> dict[int | str, Docume
     for problem in (*problems, *(CATALOGUE[slug] for slug in EVERY_ROUTE)):
         content = {MEDIA_TYPE: {"schema": schema("Problem"), "examples": {}}}
         response = responses.setdefault(problem.status, {"description": "", "content": content})
-        if problem.status in {429, 503}:
-            response["headers"] = headers("Retry-After")
+        header = _HEADER_OF.get(problem.slug, _HEADER_OF.get(problem.status))
+        if header is not None:
+            response["headers"] = headers(header)
         response["description"] = "; ".join(filter(None, (response["description"], problem.title)))
         response["content"][MEDIA_TYPE]["examples"][problem.slug] = {
             "summary": problem.title,

@@ -27,6 +27,7 @@ SENT: Final = (
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",
+    "If-Range",
     "Min-Position",
     "Prefer",
     "Range",
@@ -58,6 +59,7 @@ READ: Final = (
     "Settled",
     "Sunset",
     "Surrogate-Key",
+    "WWW-Authenticate",
 )
 """Headers of answers that a page may read, besides those that any may."""
 

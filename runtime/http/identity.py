@@ -31,12 +31,11 @@ from runtime.identity.metrics import IdentityMetrics
 from runtime.identity.tokens import BadToken
 from runtime.identity.trail import AuditTrail, TrailKind, TrailRow
 from runtime.identity.trust import UNREADABLE, Pool, Trust
-from runtime.problems import ProblemError
+from runtime.problems import CHALLENGE, ProblemError
 from runtime.settings import Settings
 
 _BEARER: Final = b"bearer "
-_CHALLENGE: Final = 'Bearer realm="counterfoil"'
-_INVALID: Final = f'{_CHALLENGE}, error="invalid_token"'
+_INVALID: Final = f'{CHALLENGE}, error="invalid_token"'
 
 DENIALS: Final = frozenset(
     (
@@ -144,7 +143,7 @@ class TokenCallers:
         header = _authorization(exchange)
         token = None if header is None else _bearer(header)
         if header is None or token is None:
-            raise _unauthenticated("The request carries no token.", _CHALLENGE)
+            raise ProblemError("unauthenticated", "The request carries no token.")
         if not self.trust.is_known:
             raise _unavailable()
         assert self._pool is not None, "requests come when the application is open"
@@ -155,7 +154,8 @@ class TokenCallers:
             raise _unavailable() from None
         except BadToken:
             # Which of the many reasons it is would only help who tries.
-            raise _unauthenticated("The token is not accepted.", _INVALID) from None
+            challenge = {"www-authenticate": _INVALID}
+            raise ProblemError("unauthenticated", "The token is not accepted.", headers=challenge) from None
         self.trust.recognise_by(header, token)
         return principal
 
@@ -275,10 +275,6 @@ def _bearer(header: bytes) -> bytes | None:
     if header[: len(_BEARER)].lower() != _BEARER or len(header) > tokens.TOKEN_BYTES_MAX:
         return None
     return header[len(_BEARER) :].strip()
-
-
-def _unauthenticated(detail: str, challenge: str) -> ProblemError:
-    return ProblemError("unauthenticated", detail, headers={"www-authenticate": challenge})
 
 
 def _unavailable() -> ProblemError:

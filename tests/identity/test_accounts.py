@@ -200,6 +200,7 @@ async def test_r3_a_session_ends_with_the_password_that_it_was_opened_with(shop)
 
     wrong = await shop.post(path, {**new, "current": "a guess"}, tokens["access_token"])
     assert (401, "bad-credentials") == (wrong.status_code, wrong.json()["code"])
+    assert 'Bearer realm="counterfoil"' == wrong.headers["www-authenticate"]
     assert 422 == (await shop.post(path, {**new, "new": "short"}, tokens["access_token"])).status_code
     assert 404 == (await shop.post("/v1/accounts/x/password", new, tokens["access_token"])).status_code
     assert 201 == (await shop.post(path, new, tokens["access_token"])).status_code

@@ -43,6 +43,12 @@ OF_ENTRIES = ["negative_data_rejection"]
 
 # A body that is too long is refused as such, unread.
 REFUSALS = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "422", "428", "429", "503"]
+OF_EVERY_ANSWER = {
+    *("cache-control", "connection", "content-encoding", "content-length", "content-type", "date", "vary"),
+    *("content-security-policy", "referrer-policy", "transfer-encoding", "x-content-type-options"),
+    *("accept-ranges", "content-disposition", "last-modified"),
+}
+"""Headers of the protocol and of what browsers may do with an answer: no client of the document needs them."""
 CONFIG = SchemathesisConfig.from_dict(
     {"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}}
 )
@@ -133,9 +139,18 @@ def examine(operation, address, owner, *, examples, modes=MODES):
             answer = case.call_and_validate(base_url=address, headers=owner.headers(), checks=checks)
             known = answer.status_code not in {401, 403} or b'"bad-credentials"' in answer.content
             assert known, "the owner may use every route"
+            assert set() == undeclared_headers(operation, answer)
 
         ask()
     return sent
+
+
+def undeclared_headers(operation, answer):
+    """Headers of an answer that its document does not have; of undeclared methods it has nothing."""
+    declared = operation.definition.raw["responses"].get(str(answer.status_code))
+    if declared is None:
+        return set()
+    return {*map(str.lower, answer.headers)} - OF_EVERY_ANSWER - {*map(str.lower, declared["headers"])}
 
 
 @pytest.mark.parametrize("api", ROLES)
