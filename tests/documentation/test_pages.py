@@ -218,6 +218,15 @@ def test_the_page_of_the_apis_names_every_route_and_no_other():
     assert routes() == set(_ROUTE.findall(page.text))
 
 
+def test_the_page_of_the_apis_says_what_each_status_of_a_problem_means():
+    (page,) = [page for page in PAGES if page.name == "docs/http-api.md"]
+    rows = re.findall(r"^\| ([0-9, ]+) \|", page.text, re.MULTILINE)
+
+    assert {problem.status for problem in CATALOGUE.values()} == {
+        int(status) for row in rows for status in row.split(", ")
+    }
+
+
 def test_the_page_of_the_apis_names_what_each_command_refuses():
     (page,) = [page for page in PAGES if page.name == "docs/http-api.md"]
     rows = [line.split(" | ") for line in page.text.splitlines() if line.startswith("| `POST /")]
