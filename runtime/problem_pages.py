@@ -13,6 +13,7 @@ from runtime.problem_types import CATALOGUE, ProblemType
 from runtime.problems import ProblemError
 
 _STYLE: Final = (
+    ":root{color-scheme:light dark}"
     "body{max-width:42rem;margin:3rem auto;padding:0 1rem;font:1rem/1.6 system-ui,sans-serif}"
     "code{background:#8882;padding:.1em .3em;border-radius:.2em}h1{line-height:1.2}dt{font-weight:600}"
 )
@@ -77,6 +78,7 @@ def _text(prose: str) -> str:
 def _html(title: str, content: str) -> Response:
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>{content}</body></html>"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>{content}</main></body></html>"
     )
     return Response(page, media_type="text/html", headers=_HEADERS)

@@ -106,6 +106,10 @@ async def test_every_type_resolves_to_a_page_that_says_what_to_do(client, slug):
     assert 200 == page.status_code
     assert "What to do" in page.text
     assert "text/html; charset=utf-8" == page.headers["content-type"]
+    assert '<meta name="viewport" content="width=device-width' in page.text, (
+        "a telephone shows it at its own width"
+    )
+    assert "color-scheme:light dark" in page.text
 
 
 async def test_the_index_names_every_type(client):
