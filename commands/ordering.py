@@ -13,6 +13,7 @@ from commands.decision import Decision, DecisionView, Tagged, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
 from commands.payloads import (
+    CHOSEN_BY_STAFF,
     EMAIL_ADDRESS,
     PERSON_NAME,
     PERSONAL,
@@ -129,7 +130,7 @@ class PlaceOrder(Payload):
         }
     )
 
-    order_id: Id | None = Field(default=None, description="A UUID is made up when absent.")
+    order_id: Id | None = Field(default=None, description=CHOSEN_BY_STAFF)
     customer_id: Id | None = None
     contact: GivenContact | None = Field(default=None, description="Of a registered customer's order only.")
     country: Country

@@ -110,6 +110,8 @@ POSTAL_ADDRESS: Final = StringConstraints(
 )
 Currency = Annotated[DomainCurrency, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_is_currency)]
 """ISO 4217 alphabetic code."""
+CHOSEN_BY_STAFF: Final = "A UUID is made up when absent; customers and guests leave it out."
+"""Describes the id of an object that is a buyer's: whether one is taken would tell of an object of somebody else."""
 UnitPrice = Annotated[DomainUnitPrice, StringConstraints(pattern=UNIT_PRICE_PATTERN)]
 """Decimal text, never a number: JSON's numbers do not say how they were rounded."""
 Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX)]

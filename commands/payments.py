@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from commands.decision import Decision, DecisionView, Tagged, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
-from commands.payloads import Id, Method, Payload, Quantity
+from commands.payloads import CHOSEN_BY_STAFF, Id, Method, Payload, Quantity
 from commands.recording import Answer
 from commands.routing import command, command_router
 from domain.event import Event
@@ -105,7 +105,7 @@ class CreatePayment(Payload):
         }
     )
 
-    payment_id: Id | None = Field(default=None, description="A UUID is made up when absent.")
+    payment_id: Id | None = Field(default=None, description=CHOSEN_BY_STAFF)
     order_id: Id
     amount: Amount | None = Field(default=None, description="Minor units; all that is due when absent.")
     method_ref: Method = Field(description="The payment provider's token; never a card number.")

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from commands.decision import Decision, DecisionView, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
-from commands.payloads import SECRET, Currency, Id, Payload, Quantity, ShopChannel, UnitPrice
+from commands.payloads import CHOSEN_BY_STAFF, SECRET, Currency, Id, Payload, Quantity, ShopChannel, UnitPrice
 from commands.prices_found import lists_in, price_in
 from commands.recording import Answer
 from commands.routing import command, command_router
@@ -65,7 +65,7 @@ class OpenCart(Payload):
         json_schema_extra={"example": {"cart_id": "c-17850", "customer_id": "17850", "currency": "GBP"}}
     )
 
-    cart_id: Id | None = Field(default=None, description="A UUID is made up when absent.")
+    cart_id: Id | None = Field(default=None, description=CHOSEN_BY_STAFF)
     customer_id: Id | None = Field(default=None, description="The caller, where they have an identity.")
     currency: Currency
     channel: ShopChannel = Field(default="web", description="The shop's own name of where it sells.")
@@ -313,7 +313,7 @@ def _buyer(body: OpenCart, caller: Executing) -> tuple[CustomerId | None, bool]:
     if faults:
         raise ProblemError(
             "forbidden",
-            "This needs the permission carts:write: a cart of one's own is opened.",
+            "This needs the permission carts:write for all carts: one's own has an id that is made up.",
             errors=faults,
         )
     return CustomerId(own), caller.actor == actor("guest", own)

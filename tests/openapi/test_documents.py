@@ -224,6 +224,16 @@ RULES = [
 NAMES = [rule.__name__ for rule, _, _ in RULES]
 
 
+@pytest.mark.parametrize(
+    ("shape", "member"),
+    [("PlaceOrder", "order_id"), ("OpenCart", "cart_id"), ("CreatePayment", "payment_id")],
+)
+def test_an_id_that_no_buyer_chooses_says_so(documents, shape, member):
+    described = documents["commands"]["components"]["schemas"][shape]["properties"][member]
+
+    assert "customers and guests leave it out" in described["description"]
+
+
 @pytest.mark.parametrize("rule", [rule for rule, _, _ in RULES], ids=NAMES)
 def test_a_document_keeps_every_rule(document, rule):
     assert [] == list(rule(document))
