@@ -18,6 +18,8 @@ from runtime.settings import Settings
 
 HERE = Path(__file__).parent / "typescript"
 TOOL_S_MAX = 400
+DEFAULTS_LEFT_OUT = ("--default-non-nullable=false",)
+"""Without it a request has to have every member that has a default."""
 STRICT = (
     *("--noEmit", "--strict", "--exactOptionalPropertyTypes", "--noImplicitReturns"),
     "--skipDefaultLibCheck",  # what its own declarations say of each other is no business of ours
@@ -65,9 +67,8 @@ def tools():
 def test_a_client_in_typescript_compiles_against_the_types_of_both_documents(tools, documents, tmp_path):
     for api, document in documents.items():
         (tmp_path / f"{api}.json").write_text(json.dumps(document))
-        said = run(
-            tools / "openapi-typescript" / "bin" / "cli.js", f"{api}.json", "-o", f"{api}.ts", cwd=tmp_path
-        )
+        cli = tools / "openapi-typescript" / "bin" / "cli.js"
+        said = run(cli, f"{api}.json", *DEFAULTS_LEFT_OUT, "-o", f"{api}.ts", cwd=tmp_path)
         assert "warn" not in said.lower(), said
     shutil.copy(HERE / "walk.ts", tmp_path)
 

@@ -15,6 +15,8 @@ const order: PlaceOrder = {
   lines: [{ sku: "85123A", quantity: 6, unit_price: "2.55" }],
 };
 
+export const cart: Commands["schemas"]["OpenCart"] = { currency: "GBP" };
+
 export const batch: Commands["schemas"]["Batch"] = {
   commands: [
     { key: "place", command: "place_order", body: order },
