@@ -278,6 +278,14 @@ def routes() -> frozenset[tuple[str, str]]:
     )
 
 
+def test_the_page_of_payments_names_every_method_that_its_simulator_knows():
+    (page,) = [page for page in PAGES if page.name == "docs/contexts/payments.md"]
+    simulators = (ROOT / "counterfoil" / "simulators").glob("*.py")
+    known = {name for path in simulators for name in re.findall(r"\bpm_\w+", path.read_text())}
+
+    assert set() == known - set(page.code)
+
+
 def test_every_format_of_the_import_is_documented_and_the_header_it_needs():
     (page,) = [page for page in PAGES if page.name == "docs/importing.md"]
     needed = {*Format, *(",".join(form.columns) for form in Format)}
