@@ -32,7 +32,7 @@ from domain.mail.mail import MAIL, request_mail
 from domain.mail.templates import ADDRESS_IN_USE, RESET_PASSWORD, VERIFY_ADDRESS, Template
 from runtime.http.principal import Principal
 from runtime.identity import tokens
-from runtime.problems import ProblemError
+from runtime.problems import Fault, ProblemError
 
 HANDLED_AT_ONCE: Final = 20
 HANDLED_AFTER_S: Final = (0.05, 0.5)
@@ -212,4 +212,6 @@ def _template(purpose: Purpose, account: Account | None) -> Template | None:
 
 
 def _refused() -> ProblemError:
-    return ProblemError("link-refused", "The link is unknown, used or expired.")
+    detail = "The link is unknown, used or expired"
+    fault = Fault(detail=detail, pointer="/token")
+    return ProblemError("link-refused", f"{detail}.", errors=(fault,))

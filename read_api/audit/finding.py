@@ -98,7 +98,7 @@ async def question(
         try:
             after = await _before(past, since)
         except reading.TimeAhead as error:
-            raise invalid_parameter("since", f"{error}") from error
+            raise invalid_parameter("since", f"{since.isoformat()} has not come yet") from error
     if until is not None:
         try:
             upto = await _before(past, until)

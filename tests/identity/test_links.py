@@ -125,6 +125,7 @@ async def test_a_link_that_is_over_is_refused_alike(shop, over):
     refused = await followed(shop, RESET, token)
 
     assert (400, "link-refused") == (refused.status_code, refused.json()["code"])
+    assert ["/token"] == [fault["pointer"] for fault in refused.json()["errors"]]
     assert token not in refused.text
 
 

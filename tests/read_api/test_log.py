@@ -146,6 +146,12 @@ async def test_what_the_log_does_not_know_is_refused(api, query):
     assert "Value error" not in answer.text, "a word of the framework's"
 
 
+async def test_a_time_that_has_not_come_is_refused_as_it_was_sent(api):
+    answer = await api.get("/v1/events?since=2199-01-01T00:00:00Z")
+
+    assert "2199-01-01T00:00:00+00:00 has not come yet." == answer.json()["detail"]
+
+
 async def _positions(client, **query):
     """Every position that a question answers, read on by `Next-After` to the end."""
     found, after = [], 0
