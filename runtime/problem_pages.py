@@ -19,10 +19,10 @@ _STYLE: Final = (
 )
 _STYLE_DIGEST: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 PAGE_POLICY: Final = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_DIGEST}'; frame-ancestors 'none'; base-uri 'none';"
-    " form-action 'none'"
+    f"default-src 'none'; style-src 'sha256-{_STYLE_DIGEST}'; img-src data:; frame-ancestors 'none';"
+    " base-uri 'none'; form-action 'none'"
 )
-"""Content-Security-Policy of the pages: their one style sheet and nothing else."""
+"""Content-Security-Policy of the pages: their one style sheet, their empty icon and nothing else."""
 
 _PAGE: Final = Public("the meaning of problems")
 _HEADERS: Final = {"content-security-policy": PAGE_POLICY, "cache-control": "public, max-age=3600"}
@@ -79,6 +79,7 @@ def _html(title: str, content: str) -> Response:
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>{content}</main></body></html>"
+        f'<title>{escape(title)}</title><link rel="icon" href="data:,">'
+        f"<style>{_STYLE}</style></head><body><main>{content}</main></body></html>"
     )
     return Response(page, media_type="text/html", headers=_HEADERS)

@@ -110,6 +110,7 @@ async def test_every_type_resolves_to_a_page_that_says_what_to_do(client, slug):
         "a telephone shows it at its own width"
     )
     assert "color-scheme:light dark" in page.text
+    assert '<link rel="icon" href="data:,">' in page.text, "no browser asks for one that is not there"
 
 
 async def test_the_index_names_every_type(client):
