@@ -1,21 +1,19 @@
-"""What each dump holds: the same commands in the same order, so that versions can be compared."""
+"""What the first releases knew already: products, stock, orders, parcels and credit notes, and notes from outside."""
 
+import os
+import signal
 from collections.abc import Iterator
 from typing import Any, Final
 
-from msgspec import Struct
-
+from tests.upgrade.installation import Installation, Sent
+from tests.upgrade.kept import PARKED_NOTE, SKIPPED_NOTE, WAITING_ORDER
 from tests.upgrade.notes import SNAPSHOT_EVERY, UNREADABLE
 
 ORDERS: Final = 30
 SKUS: Final = tuple(f"SKU-{number}" for number in range(6))
 COUNTRIES: Final = ("France", "EIRE", "United Kingdom")
-WAITING_ORDER: Final = "waiting"
-"""Placed while no process manager runs: its timer is set, and nobody decided."""
-SKIPPED_NOTE: Final = "skipped"
-PARKED_NOTE: Final = "parked"
 
-READS: Final = (
+_READS: Final = (
     *(f"/v1/orders/order-{number}" for number in range(ORDERS)),
     f"/v1/orders/{WAITING_ORDER}",
     *(f"/v1/products/{sku}" for sku in SKUS),
@@ -23,6 +21,8 @@ READS: Final = (
     *(f"/v1/skus/{sku}/sales" for sku in SKUS),
     "/v1/customers/customer-1/totals",
     "/v1/totals",
+    "/v1/totals/daily?from=2025-03-01&to=2025-03-28",
+    "/v1/streams/order-order-1/events",
     "/v1/sales/daily",
     "/v1/orders?limit=100",
     "/v1/products?limit=100",
@@ -31,19 +31,7 @@ READS: Final = (
     "/v1/notes/long",
     f"/v1/notes/{SKIPPED_NOTE}",
 )
-"""What is asked of the query API, without what depends on the time of the dump."""
-
-
-class Sent(Struct, frozen=True):
-    """One command, and the status with which it is answered: 201, or a refusal."""
-
-    key: str
-    path: str
-    body: dict[str, Any]
-    status: int = 201
-
-
-BATCH: Final[dict[str, Any]] = {
+_BATCH: Final[dict[str, Any]] = {
     "commands": [
         *(
             {"key": f"batch-{number}", "command": "receive_stock", "target": SKUS[0], "body": {"quantity": 1}}
@@ -54,7 +42,31 @@ BATCH: Final[dict[str, Any]] = {
 }
 
 
-def opening() -> Iterator[Sent]:
+def fill(on: Installation) -> int:
+    """Have all of it happen; the position of the note that is to be skipped."""
+    positions = {sent.key: on.send(sent) for sent in _opening()}
+    on.send_batch(_BATCH)
+    for sent in (*_orders(), *_afterwards()):
+        on.settle(sent)
+    for number in range(ORDERS):
+        if number % 7 != 6 and number % 3 != 2:
+            on.wait_for(
+                f"/v1/shipments/order-{number}", lambda found: found.get("status") in {"labelled", "refused"}
+            )
+    on.wait_for_views()
+    on.shows(*_READS)
+    return positions[f"{SKIPPED_NOTE}-2"]
+
+
+def wait(on: Installation) -> None:
+    """Place the order about which nobody decides, since no process manager runs from now on."""
+    os.kill(on.shop.processes["processes"], signal.SIGSTOP)
+    on.send(_order(WAITING_ORDER, lines=[{"sku": SKUS[0], "quantity": 1}], customer="customer-1", number=1))
+    on.wait_for(f"/v1/orders/{WAITING_ORDER}", lambda found: found.get("status") == "placed")
+    on.wait_for_views()
+
+
+def _opening() -> Iterator[Sent]:
     """Products, prices, stock and notes."""
     for number, sku in enumerate(SKUS):
         product = {"sku": sku, "title": f"Product {number} — «ß»", "stocked": number != 5}
@@ -85,15 +97,15 @@ def opening() -> Iterator[Sent]:
         yield Sent(f"{note}-3", f"/v1/notes/{note}", {"author": "bob"})
 
 
-def orders() -> Iterator[Sent]:
+def _orders() -> Iterator[Sent]:
     """Orders that stock allows, every seventh that it does not."""
     for number in range(ORDERS):
         wanted = 5_000 if number % 7 == 6 else 1 + number % 3
         lines = [{"sku": SKUS[number % 5], "quantity": wanted}, {"sku": SKUS[5], "quantity": 1}]
-        yield order(f"order-{number}", lines=lines, customer=f"customer-{number % 4}", number=number)
+        yield _order(f"order-{number}", lines=lines, customer=f"customer-{number % 4}", number=number)
 
 
-def order(name: str, *, lines: list[dict[str, Any]], customer: str, number: int) -> Sent:
+def _order(name: str, *, lines: list[dict[str, Any]], customer: str, number: int) -> Sent:
     """One order, of last year."""
     body = {
         "order_id": name,
@@ -106,12 +118,7 @@ def order(name: str, *, lines: list[dict[str, Any]], customer: str, number: int)
     return Sent(f"place-{name}", "/v1/orders", body)
 
 
-def waiting() -> Sent:
-    """The order about which nobody decides."""
-    return order(WAITING_ORDER, lines=[{"sku": SKUS[0], "quantity": 1}], customer="customer-1", number=1)
-
-
-def afterwards() -> Iterator[Sent]:
+def _afterwards() -> Iterator[Sent]:
     """What becomes of the orders, once they are decided: most are shipped, some cancelled, one is credited."""
     for number in range(ORDERS):
         name = f"/v1/orders/order-{number}"
