@@ -4,6 +4,7 @@ Everything here uses the folds and the batching of the workers, so it proves sto
 folds themselves.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -139,8 +140,10 @@ def fold_all(
     """
     types = decoder_of([target.view for target in targets]).types
     short = reading.POSITIONS_PER_SHORT_SEGMENT  # appends go on meanwhile
-    events = reading.copy_segments(conn, upto=upto, types=types, positions=short)
-    foldings = fold_events(events, targets, bucket=bucket, rows_max=rows_max, on_progress=on_progress)
+    # An error holds the frames that it passed, and with them a COPY that was not read to its end: the connection's next
+    # statement would wait for it for ever.
+    with contextlib.closing(reading.copy_segments(conn, upto=upto, types=types, positions=short)) as events:
+        foldings = fold_events(events, targets, bucket=bucket, rows_max=rows_max, on_progress=on_progress)
     on_progress(upto)
     return foldings
 

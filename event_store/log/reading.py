@@ -6,7 +6,7 @@ What both colours need (SQL text, row to value) stands once; the two sets of fun
 import binascii
 import functools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any, Final, LiteralString, NamedTuple
@@ -407,10 +407,11 @@ def copy_segments(
     upto: int,
     types: Sequence[str] | None = None,
     positions: int = POSITIONS_PER_SEGMENT,
-) -> Iterator[RecordedEvent]:
+) -> Generator[RecordedEvent, None, None]:
     """As `copy_log`, so many positions in each transaction: what stands at or below the head never changes.
 
-    A snapshot of the whole log would keep the vacuum from cleaning up behind every append while it is read.
+    A snapshot of the whole log would keep the vacuum from cleaning up behind every append while it is read. The
+    connection is taken until the last event was read or the generator is closed.
     """
     for start in range(after, upto, positions):
         end = min(upto, start + positions)

@@ -109,6 +109,15 @@ def test_an_event_that_is_not_of_its_shape_is_damage_to_a_replay(library, databa
     assert EXIT_FAILED == library("replay", "book-x").exit_code
 
 
+@pytest.mark.parametrize("audit", [["audit", "verify"], ["views", "verify", "books"]], ids=" ".join)
+def test_an_audit_ends_where_a_view_cannot_be_folded_to_its_end(audit, library, database_url):
+    change(database_url, "update log.event set type = 'lending.book_lent.v9'")
+
+    ended = library(*audit)
+    assert ended.exit_code in {EXIT_FAILED, EXIT_INCOMPLETE}
+    assert "lending.book_lent.v9, which this program does not know yet" in ended.output
+
+
 @pytest.mark.parametrize("audit", AUDITS, ids=" ".join)
 def test_an_audit_that_cannot_read_says_so(audit, tmp_path, library, postgres, database_url):
     empty = psycopg.conninfo.make_conninfo(postgres.url, dbname="template1")
