@@ -38,6 +38,10 @@ SNAPSHOTS_MAX: Final = 2**31 - 1
 KEYS_NAMED_MAX: Final = 5
 """Keys of a view that is not judged that are named."""
 
+UNREADABLE: Final = (
+    "views, snapshots and outcomes of triggers: rows of the log cannot be read; restore them from a backup"
+)
+
 UNDECIDED: Final = "payload, metadata or leaf was changed"
 """How the log's own diagnosis begins where only the views can tell more."""
 
@@ -164,26 +168,19 @@ def verify(
         pace = pacing.of_log(pacing_connection)
         with progress.step("verifying the log", total=found.log.position, unit="events") as step:
             log = integrity.verify_log(connection, on_progress=_giving_way(step, pace))
-        followed = list(noted.checkpoints(connection))
-        with progress.step("looking for outcomes", total=found.log.position, unit="positions") as step:
-            triggers = Triggers(connection, contexts.followers)
-            followed += itertools.islice(
-                triggers.unanswered(on_progress=_giving_way(step, pace)), FINDINGS_MAX
-            )
+        noted_otherwise = list(noted.checkpoints(connection))
         unregistered, unbuilt = registered.unregistered(connection, contexts)
-        with progress.step("folding every view again", total=found.log.position, unit="positions") as step:
-            seen = _verified(connection, _giving_way(step, pace), contexts)
-        with progress.step("folding snapshots again", total=None, unit="snapshots") as step:
-            limit = SNAPSHOTS_MAX if full else SNAPSHOTS_SAMPLED
-            refolded = _refolded(connection, step, contexts, limit=limit)
+        seen = _Seen(unexamined=[UNREADABLE])
+        if integrity.ROW_UNREADABLE not in log.kinds:
+            seen = _followed(connection, pace, contexts, head=found.log.position, full=full)
         damage = [_explained(connection, finding, seen.views) for finding in log.findings]
     parked = sum(status.parked(database_url, found).values())
-    findings = [*damage, *followed, *unregistered, *seen.failures]
+    findings = [*damage, *noted_otherwise, *unregistered, *seen.failures]
     unexamined = [*seen.unexamined, *unbuilt]
     if _contradicted(log, sealed):
-        unexamined += _unjudged(seen.views, refolded)
+        unexamined += _unjudged(seen.views, seen.refolded)
     else:
-        findings += [*_of_views(seen.views), *_of_snapshots(refolded)]
+        findings += [*_of_views(seen.views), *_of_snapshots(seen.refolded)]
     findings.sort(key=lambda finding: finding.position)
     return AuditReport(
         log,
@@ -192,7 +189,7 @@ def verify(
         tuple(unexamined),
         sealed,
         parked,
-        snapshots=len(refolded),
+        snapshots=len(seen.refolded),
     )
 
 
@@ -202,11 +199,25 @@ def _contradicted(log: LogReport, sealed: Compared | None) -> bool:
 
 
 class _Seen(Struct):
-    """What came of folding every live view again."""
+    """What came of comparing with the log what follows from it: live views, outcomes of triggers, snapshots."""
 
     views: list[Verification] = []
+    refolded: list[Refolded] = []
     failures: list[Finding] = []
     unexamined: list[str] = []
+
+
+def _followed(connection: Connection, pace: Pace, contexts: Contexts, *, head: int, full: bool) -> _Seen:
+    with progress.step("looking for outcomes", total=head, unit="positions") as step:
+        unanswered = Triggers(connection, contexts.followers).unanswered(on_progress=_giving_way(step, pace))
+        failures = list(itertools.islice(unanswered, FINDINGS_MAX))
+    with progress.step("folding every view again", total=head, unit="positions") as step:
+        seen = _verified(connection, _giving_way(step, pace), contexts)
+    seen.failures += failures
+    with progress.step("folding snapshots again", total=None, unit="snapshots") as step:
+        limit = SNAPSHOTS_MAX if full else SNAPSHOTS_SAMPLED
+        seen.refolded = _refolded(connection, step, contexts, limit=limit)
+    return seen
 
 
 def _giving_way(step: progress.Step, pace: Pace) -> Callable[[int], None]:

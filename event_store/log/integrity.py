@@ -14,7 +14,7 @@ from typing import Any, Final, LiteralString
 
 from msgspec import Struct
 
-from event_store.log import diagnosis, envelope, reading, tags
+from event_store.log import diagnosis, envelope, reading, tags, unreadable
 from event_store.log.diagnosis import Clues
 from event_store.log.envelope import RecordedEvent
 from event_store.log.findings import FINDINGS_MAX, Finding, Findings
@@ -24,6 +24,9 @@ from event_store.log.reading import Epoch
 
 ABOUT_REQUESTS: Final = frozenset({"outcome-changed", "tag-mismatch", "tag-missing"})
 """Kinds of findings that leave in no doubt what the events are: something next to them was changed."""
+
+ROW_UNREADABLE: Final = "row-unreadable"
+"""Kind of the finding after which nothing else can read all of the log."""
 
 POSITIONS_PER_SEGMENT: Final = reading.POSITIONS_PER_SHORT_SEGMENT
 """Events held at a time."""
@@ -44,6 +47,10 @@ cross join lateral (
     where x.stream = a.stream and x.version < a.version and x.position < a.position
     order by x.version desc limit 1
 ) e
+"""
+_TIME_OF_HEAD: Final = """
+select h.position, h.recorded_at::text, e.recorded_at::text from log.head h join log.event e on e.position = h.position
+where h.recorded_at <> e.recorded_at
 """
 _TYPES: Final = "select type from log.event where position between %s and %s group by type"
 _NEIGHBOURHOOD_EVENTS: Final = 500
@@ -140,7 +147,11 @@ def _scanned(
 ) -> Iterator[int]:
     for start in range(after, upto, POSITIONS_PER_SEGMENT):
         end = min(upto, start + POSITIONS_PER_SEGMENT)
-        segment = list(reading.copy_log(connection, after=start, upto=end))
+        segment, damaged = unreadable.events(connection, after=start, upto=end)
+        for position in damaged:
+            message = "the row holds a value that no event has: it was changed, and says nothing any more"
+            findings.add(position, ROW_UNREADABLE, message)
+        scan.unreadable.update(damaged)
         scan.remember(_versions_before(connection, scan.unknown(segment)))
         scan.outcomes.load(segment)
         tags.find_missing(connection, segment, findings)
@@ -207,6 +218,7 @@ class _Scan:
         self.broken: list[tuple[RecordedEvent, int]] = []  # with the version that its stream had before it
         self.gaps: list[tuple[str, int]] = []  # streams that miss a version
         self.unlisted = 0
+        self.unreadable: set[int] = set()  # positions
         self._position = after
         self._recorded_at: datetime | None = None
         self._versions: dict[str, int] = {}
@@ -267,6 +279,8 @@ class _Scan:
         return reading.epoch_of(self.epochs, position, otherwise=self._epoch)
 
     def _hole(self, first: int, last: int) -> None:
+        if first <= last and self.unreadable.issuperset(range(first, last + 1)):
+            return  # their rows are there
         events = f"the event at {first} is" if first == last else f"the events {first} to {last} are"
         self._add(first, "position-missing", f"{events} missing: a row was deleted or its position changed")
 
@@ -290,10 +304,9 @@ class _Scan:
             declared = envelope.decode_metadata(event.metadata).partition_key
         except ValueError:  # metadata that cannot be read is the leaf's finding
             return
-        if declared is not None and declared != event.partition_key:
-            self._add(
-                event.position, "partition-key-changed", f"partition_key was changed: it was {declared}"
-            )
+        if declared != event.partition_key:
+            was = "there was none, so it is the stream" if declared is None else f"it was {declared}"
+            self._add(event.position, "partition-key-changed", f"partition_key was changed: {was}")
 
     def _add(self, position: int, kind: str, message: str) -> None:
         self._findings.add(position, kind, message)
@@ -308,6 +321,12 @@ def _epochs_and_head(
             f"{count} events do not stand between 1 and the head: it was set back, or positions were changed"
         )
         yield Finding(first, "beyond-head", message)
+    for position, time, last_time in [] if count else connection.execute(_TIME_OF_HEAD):
+        message = (
+            f"the head says {time}, the last event {last_time}: one of them was changed."
+            " New events are dated no earlier than the head"
+        )
+        yield Finding(position, "head-time", message)
     if not epochs or epochs[0].first_position != 1:
         yield Finding(1, "epoch-missing", "the log's first epoch does not begin at position 1")
     for number, epoch in enumerate(epochs, start=1):
@@ -339,7 +358,7 @@ def _clues(
 ) -> Clues:
     around = (event.position - _NEIGHBOURHOOD_EVENTS, event.position + _NEIGHBOURHOOD_EVENTS)
     types = [str(type_name) for (type_name,) in connection.execute(_TYPES, around).fetchall()]
-    neighbours = reading.read_after(connection, event.position - 2, limit=3)
+    neighbours, _ = unreadable.events(connection, after=event.position - 2, upto=event.position + 1)
     missing = [version for stream, version in scan.gaps if stream == event.stream]
     epoch = scan.epoch_at(event.position)
     return Clues(

@@ -17,14 +17,17 @@ from event_store.log.envelope import RecordedEvent
 from event_store.log.findings import Findings
 
 _OUTCOMES: Final = sql.SQL(
-    "select o.first_position, o.last_position, o.key, o.fingerprint, o.versions"
+    "select o.first_position, o.last_position, o.key, coalesce(o.fingerprint, ''), coalesce(o.versions, '{{}}')"
     " from log.outcome o where o.first_position > 0 and {part}"
 )
 
 
 _BY_KEY: Final = """
-select o.first_position, o.last_position, o.key, o.fingerprint, o.versions from log.outcome o where o.key = any(%s)
+select o.first_position, o.last_position, o.key, coalesce(o.fingerprint, ''), coalesce(o.versions, '{}')
+from log.outcome o where o.key = any(%s)
 """
+_IDEMPOTENCY: Final = b'"idempotency":"'
+_FINGERPRINT: Final = b'"fingerprint":"'
 _NAMED: Final = re.compile(rb'"idempotency":"([0-9a-f]{32})"')
 
 
@@ -153,13 +156,13 @@ class OutcomeMatching:
         if outcome is None:
             return  # that there is none is found where the ranges are held against each other
         metadata = event.metadata
-        if b'"idempotency":"' in metadata and binascii.hexlify(outcome.key) not in metadata:
+        if _IDEMPOTENCY in metadata and _text(_IDEMPOTENCY, binascii.hexlify(outcome.key)) not in metadata:
             message = (
                 "the row carries the key of another request than its outcome: rows changed places, or metadata or"
                 " outcome was changed"
             )
             self._findings.add(event.position, "request-mismatch", message)
-        if b'"fingerprint":"' in metadata and _base64(outcome.fingerprint) not in metadata:
+        if _FINGERPRINT in metadata and _text(_FINGERPRINT, _base64(outcome.fingerprint)) not in metadata:
             message = "the outcome's fingerprint is not that of the request that the event came with"
             self._findings.add(event.position, "outcome-changed", message)
         if outcome.first == outcome.last:
@@ -194,6 +197,11 @@ class OutcomeMatching:
 def _key_of(event: RecordedEvent) -> bytes | None:
     found = _NAMED.search(event.metadata)
     return None if found is None else binascii.unhexlify(found[1])
+
+
+def _text(member: bytes, value: bytes) -> bytes:
+    """A whole member: a value that was cut short is part of what was there."""
+    return member + value + b'"'
 
 
 def _base64(content: bytes) -> bytes:

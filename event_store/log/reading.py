@@ -111,7 +111,7 @@ _COLUMNS_COPIED: Final = 9
 _QUOTED_OR_NOT: Final = re.compile(rb"(?:\x1e([^\x1e]*(?:\x1e\x1e[^\x1e]*)*)\x1e|([^\x1e\x1f\n]*))[\x1f\n]")
 _RANGE: Final = sql.SQL(
     "select e.position, e.stream, e.version, e.type, e.payload, e.metadata,"
-    " (extract(epoch from e.recorded_at) * 1000000)::bigint, encode(e.leaf, 'hex'), e.partition_key"
+    " (extract(epoch from e.recorded_at) * 1000000)::bigint, encode(e.leaf, 'hex'), '.' || e.partition_key"
     " from log.event e where e.position > {after} and e.position <= {upto}{types} order by e.position"
 )
 _COPY: Final = sql.SQL("copy ({range}) to stdout with (format csv, delimiter E'\\x1f', quote E'\\x1e')")
@@ -424,6 +424,8 @@ def _copied(chunk: bytes) -> Iterator[RecordedEvent]:
     position, stream, version, type_name, payload, metadata, recorded_at, leaf, key = (
         fields[column::_COLUMNS_COPIED] for column in range(_COLUMNS_COPIED)
     )
+    if not all(map(all, (stream, type_name, payload, metadata))):
+        raise ValueError("a row lacks what every event has")
     return map(
         RecordedEvent,
         map(int, position),
@@ -434,7 +436,7 @@ def _copied(chunk: bytes) -> Iterator[RecordedEvent]:
         metadata,
         map(_moment, recorded_at),
         map(binascii.unhexlify, leaf),
-        [each.decode() if each else None for each in key],
+        [each[1:].decode() if each else None for each in key],  # behind a point: an empty key is not none
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from event_store.log import reading
+from event_store.log import reading, unreadable
 from event_store.log.findings import FINDINGS_MAX, Finding
 from event_store.log.leaf import leaf_of
 from event_store.log.reading import Connection, Epoch
@@ -18,6 +18,8 @@ OF_THE_LOG: Final = frozenset({"log-cut", "root-mismatch", "seal-broken"})
 
 _NOTHING: Final = b"\x00" * merkle.HASH_BYTES
 """Stands for a leaf that is missing: no event has it."""
+_NO_EVENT: Final = b"\xff" * merkle.HASH_BYTES
+"""Stands for the leaf of a row with values that no event has, and of several rows at one position."""
 
 
 def findings(
@@ -133,7 +135,11 @@ class _Differing:
 def _leaves(connection: Connection, *, after: int, upto: int, epochs: Sequence[Epoch]) -> list[bytes]:
     """The leaves of the rows at these positions as they are now; of those that are missing, nothing."""
     found = [_NOTHING] * (upto - after)
-    for event in reading.copy_log(connection, after=after, upto=upto):
+    events, damaged = unreadable.events(connection, after=after, upto=upto)
+    for event in events:
         epoch = reading.epoch_of(epochs, event.position)
-        found[event.position - after - 1] = leaf_of(event, epoch=epoch)
+        place = event.position - after - 1
+        found[place] = leaf_of(event, epoch=epoch) if found[place] is _NOTHING else _NO_EVENT
+    for position in damaged:
+        found[position - after - 1] = _NO_EVENT
     return found

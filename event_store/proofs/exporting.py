@@ -5,7 +5,7 @@ from typing import Any, Final, LiteralString
 
 from msgspec import structs
 
-from event_store.log import paging, reading
+from event_store.log import paging, reading, unreadable
 from event_store.log.envelope import RecordedEvent
 from event_store.log.reading import Connection, Epoch
 from event_store.log.shapes import schema_of
@@ -23,12 +23,14 @@ OUTCOMES_PER_FETCH: Final = 1_000
 
 # No index knows positions of outcomes, so the table is read once. `with hold` lets the snapshot go at once.
 _OUTCOMES: Final = """
-select encode(o.key, 'hex'), encode(o.fingerprint, 'hex'), o.first_position, o.last_position, o.versions
+select encode(o.key, 'hex'), coalesce(encode(o.fingerprint, 'hex'), ''), o.first_position, o.last_position,
+    coalesce(array_remove(o.versions, null), '{}')
 from log.outcome o where o.first_position > 0 and o.last_position >= %s and o.first_position <= %s
 order by greatest(o.first_position, %s), o.last_position, o.key
 """
 _OUTCOMES_OF: Final = """
-select p.position, encode(o.key, 'hex'), encode(o.fingerprint, 'hex'), o.first_position, o.last_position, o.versions
+select p.position, encode(o.key, 'hex'), coalesce(encode(o.fingerprint, 'hex'), ''), o.first_position, o.last_position,
+    coalesce(array_remove(o.versions, null), '{}')
 from log.outcome o join unnest(%s::bigint[]) as p (position) on p.position between o.first_position and o.last_position
 order by p.position, o.key
 """
@@ -262,7 +264,7 @@ def _header(
 
 
 def _rows(connection: Connection, *, after: int, upto: int) -> dict[int, RecordedEvent]:
-    return {event.position: event for event in reading.copy_log(connection, after=after, upto=upto)}
+    return {event.position: event for event in unreadable.events(connection, after=after, upto=upto)[0]}
 
 
 def _pages(connection: Connection, positions: Sequence[int]) -> Iterator[RecordedEvent]:

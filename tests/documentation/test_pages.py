@@ -44,6 +44,7 @@ ROLES: Final = {
 }
 NO_PROBLEMS: Final = {
     "add-checkpoint",
+    "row-unreadable",
     "tile-damaged",
     "command-api",
     "query-api",

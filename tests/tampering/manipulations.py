@@ -7,6 +7,7 @@ leaves, and the leaves that checkpoints note. docs/audit.md has the same table.
 from typing import Final
 
 from tests.event_store.proofs.sealing import RELEAF
+from tests.tampering.around import AROUND
 from tests.tampering.tampering import Manipulation, Tampering
 
 _RENUMBERED: Final = """
@@ -328,6 +329,7 @@ def last_deleted(on: Tampering) -> None:
 def last_deleted_and_checkpoints(on: Tampering) -> None:
     """Nobody but the sealer had come to the last event yet."""
     _delete_last(on)
+    on.sql("update log.head h set recorded_at = e.recorded_at from log.event e where e.position = h.position")
     on.sql("update seal.tree set size = {head}", head=on.head)
 
 
@@ -493,4 +495,4 @@ FURTHER: Final = (
     Manipulation("the head is set back", True, True, head_set_back),
 )
 
-ALL: Final = (*KINDS, *FURTHER)
+ALL: Final = (*KINDS, *FURTHER, *AROUND)

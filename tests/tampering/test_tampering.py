@@ -14,6 +14,7 @@ from event_store.proofs.tiles import Directory
 from runtime import database
 from tests import sizes
 from tests.architecture.source import ROOT
+from tests.tampering.around import AROUND
 from tests.tampering.manipulations import ALL, FURTHER, KINDS
 from tests.tampering.shop import KEY, Shop
 from tests.tampering.tampering import Manipulation, tamper
@@ -44,8 +45,8 @@ def test_no_export_of_it_raises_an_alarm(original):
         assert [] == sealed(original)
 
 
-def test_there_are_twelve_kinds_and_thirty_three_further_manipulations():
-    assert (12, 33) == (len(KINDS), len(FURTHER))
+def test_there_are_twelve_kinds_and_further_manipulations_of_tables_and_of_what_surrounds_them():
+    assert (12, 33, 8) == (len(KINDS), len(FURTHER), len(AROUND))
     assert len(ALL) == len({each.name for each in ALL})
     assert all(each.keyless or each.sealed for each in ALL)
 

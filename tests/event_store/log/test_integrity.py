@@ -167,7 +167,7 @@ def test_a_head_that_was_set_back_leaves_events_behind_it(log):
 def test_a_cut_with_the_head_set_back_is_seen_by_the_outcomes(log):
     damage(log, "delete from log.event where position > 10", "update log.head set position = 10")
 
-    assert found(verify(log)) == [(11, "outcome-mismatch")]
+    assert found(verify(log)) == [(10, "head-time"), (11, "outcome-mismatch")]
 
 
 def test_two_rows_that_changed_places_carry_keys_of_other_requests(log):
@@ -374,6 +374,62 @@ def test_a_partition_key_other_than_declared_is_found(log):
     )
 
     assert (5, "partition-key-changed") in found(verify(log))
+
+
+@pytest.mark.parametrize("key", ["stock-1", ""])
+def test_a_partition_key_where_none_was_declared_is_found(key, log):
+    damage(log, f"update log.event set partition_key = '{key}' where position = 5")
+
+    assert [(5, "partition-key-changed")] == found(verify(log))
+
+
+def test_a_head_with_another_time_than_the_last_event_is_found(log):
+    damage(log, "update log.head set recorded_at = '2099-01-01Z'")
+
+    [finding] = verify(log).findings
+    assert (EVENTS, "head-time") == (finding.position, finding.kind)
+    assert "the head says 2099-01-01" in finding.message
+
+
+UNREADABLE = {
+    "an infinite time": "update log.event set recorded_at = 'infinity' where position = 5",
+    "a time beyond the calendar": "update log.event set recorded_at = '20000-01-01Z' where position = 5",
+    "a time before it": "update log.event set recorded_at = '0044-03-15 BC' where position = 5",
+    **{
+        f"no {column}": f"alter table log.event alter {column} drop not null;"
+        f" update log.event set {column} = null where position = 5"
+        for column in ("version", "recorded_at", "stream", "type", "metadata", "payload")
+    },
+}
+
+
+@pytest.mark.parametrize("statement", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_row_that_cannot_be_read_is_found_and_keeps_nobody_from_the_others(statement, log):
+    damage(log, statement, "update log.event set payload = '{}' where position = 7")
+
+    assert {(5, "row-unreadable"), (7, "leaf-mismatch")} <= set(found(verify(log)))
+
+
+@pytest.mark.parametrize("value", ["null", "substring(fingerprint for 30)"])
+def test_a_fingerprint_that_is_not_whole_is_found(value, database_url):
+    bundling.fill(database_url)
+    damage(
+        database_url,
+        "alter table log.outcome drop constraint outcome_fingerprint_check, alter fingerprint drop not null",
+        f"update log.outcome set fingerprint = {value} where first_position = 1",
+    )
+
+    assert [(1, "outcome-changed")] == found(verify(database_url))
+
+
+def test_versions_that_are_null_are_found(log):
+    damage(
+        log,
+        "alter table log.outcome alter versions drop not null",
+        "update log.outcome set versions = null where first_position = 5",
+    )
+
+    assert [(5, "outcome-changed")] == found(verify(log))
 
 
 def test_progress_ends_at_the_head(log):
