@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from counterfoil import progress, registered, status
+from counterfoil import database_objects, progress, registered, status
 from counterfoil.context import Contexts
 from counterfoil.sealing import Compared
 from event_store.consumers import noted
@@ -162,12 +162,15 @@ def verify(
     """
     found = status.read(database_url)
     with (
-        database.connect(database_url, role="counterfoil_reader", name="audit") as connection,
+        database.connect(
+            database_url, role="counterfoil_reader", name="audit", settings=database.OWN_NAMES
+        ) as connection,
         database.connect(database_url, role="counterfoil_reader", name="audit-pace") as pacing_connection,
     ):
         pace = pacing.of_log(pacing_connection)
         with progress.step("verifying the log", total=found.log.position, unit="events") as step:
             log = integrity.verify_log(connection, on_progress=_giving_way(step, pace))
+        changed, uncompared = database_objects.examine(connection)
         noted_otherwise = list(noted.checkpoints(connection))
         unregistered, unbuilt = registered.unregistered(connection, contexts)
         seen = _Seen(unexamined=[UNREADABLE])
@@ -175,8 +178,8 @@ def verify(
             seen = _followed(connection, pace, contexts, head=found.log.position, full=full)
         damage = [_explained(connection, finding, seen.views) for finding in log.findings]
     parked = sum(status.parked(database_url, found).values())
-    findings = [*damage, *noted_otherwise, *unregistered, *seen.failures]
-    unexamined = [*seen.unexamined, *unbuilt]
+    findings = [*damage, *changed, *noted_otherwise, *unregistered, *seen.failures]
+    unexamined = [*uncompared, *seen.unexamined, *unbuilt]
     if _contradicted(log, sealed):
         unexamined += _unjudged(seen.views, seen.refolded)
     else:

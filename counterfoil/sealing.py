@@ -365,4 +365,9 @@ def _trusted(known: Policy, keys: Sequence[VerifierKey]) -> list[KeyRange]:
 
 def reader(settings: Settings) -> psycopg.Connection[Any]:
     """A connection of somebody who audits."""
-    return database.connect(addresses.database_url(settings), role="counterfoil_reader", name="audit")
+    return database.connect(
+        addresses.database_url(settings),
+        role="counterfoil_reader",
+        name="audit",
+        settings=database.OWN_NAMES,
+    )

@@ -36,6 +36,9 @@ KEEPALIVE_IDLE_S: Final = 10
 USER_TIMEOUT_MS: Final = 15_000
 """How long sent bytes may stay unacknowledged before the kernel gives a connection up."""
 
+OWN_NAMES: Final = {"search_path": "pg_catalog"}
+"""Settings of a session for which a name without a schema is Postgres' own, whatever the database or the role says."""
+
 POOL_IDLE: Final = 2
 """Connections that a pool keeps open while nobody asks."""
 

@@ -45,6 +45,7 @@ ROLES: Final = {
 NO_PROBLEMS: Final = {
     "add-checkpoint",
     "row-unreadable",
+    "schema-changed",
     "tile-damaged",
     "command-api",
     "query-api",

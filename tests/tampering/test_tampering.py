@@ -46,7 +46,7 @@ def test_no_export_of_it_raises_an_alarm(original):
 
 
 def test_there_are_twelve_kinds_and_further_manipulations_of_tables_and_of_what_surrounds_them():
-    assert (12, 33, 8) == (len(KINDS), len(FURTHER), len(AROUND))
+    assert (12, 33, 16) == (len(KINDS), len(FURTHER), len(AROUND))
     assert len(ALL) == len({each.name for each in ALL})
     assert all(each.keyless or each.sealed for each in ALL)
 
