@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 from msgspec import Struct
@@ -59,7 +59,7 @@ def export(settings: Settings, file: Path, wanted: BundleScope) -> int:
         with (
             sealing.reader(settings) as connection,
             file.open("xb"),
-            unfinished.open("wb") as output,
+            _opened_anew(unfinished) as output,
             progress.step("exporting", total=None, unit="events") as step,
         ):
             for line in _lines(connection, tree, wanted):
@@ -78,6 +78,12 @@ def export(settings: Settings, file: Path, wanted: BundleScope) -> int:
     finally:
         unfinished.unlink(missing_ok=True)
     return written
+
+
+def _opened_anew(file: Path) -> BinaryIO:
+    """The file of an export that was killed is replaced; a link that somebody put there is not followed."""
+    file.unlink(missing_ok=True)
+    return file.open("xb")
 
 
 def _lines(connection: Connection, tree: Tree, wanted: BundleScope) -> Iterator[bytes]:
@@ -100,8 +106,8 @@ def page(file: Path, *, keys: Sequence[VerifierKey]) -> tuple[str | None, Checke
     Raises:
         MalformedNote, UnknownSigner: see `check`.
     """
-    with file.open("rb") as lines:
-        checking_case = BundleCheck(lines, keys=keys)
+    with file.open("rb") as content:
+        checking_case = BundleCheck(bundle.lines_of(content), keys=keys)
         for _ in checking_case.events():
             pass
         shown = checking_case.page
@@ -115,8 +121,9 @@ def check(file: Path, *, keys: Sequence[VerifierKey]) -> Checked | CheckedRow:
         MalformedNote: it is neither.
         UnknownSigner: no trusted key signed it.
     """
-    with file.open("rb") as lines, progress.step("checking", total=None, unit="events") as step:
-        first = lines.readline(bundle.LINE_BYTES_MAX + 1)
+    with file.open("rb") as content, progress.step("checking", total=None, unit="events") as step:
+        lines = bundle.lines_of(content)
+        first = next(lines, b"")
         if (row := row_proof.parsed(first)) is not None:
             return row_proof.check(row, keys=keys)
         return checking.check(itertools.chain([first], lines), keys=keys, on_progress=step.move_to)

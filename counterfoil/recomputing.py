@@ -14,7 +14,7 @@ from counterfoil.context import Contexts
 from domain.operations.skips import SKIPS, Skipped
 from event_store.log import codec
 from event_store.log.codec import CodecError
-from event_store.proofs import certificate, row_proof
+from event_store.proofs import bundle, certificate, row_proof
 from event_store.proofs.certificate import Certificate
 from event_store.proofs.checking import BundleCheck, Checked
 from event_store.proofs.errors import ProofsError
@@ -187,8 +187,8 @@ class _Bundle:
         self._stream = SKIPS.stream(name)
         self._skipped: Skipped = frozenset()
         self._checked: Checked | None = None
-        with file.open("rb") as lines:
-            check = BundleCheck(lines, keys=keys)
+        with file.open("rb") as content:
+            check = BundleCheck(bundle.lines_of(content), keys=keys)
             self.keys = check.header.keys
             self.encoded = _of_view(name, self._given or check.header.certificates)
             self.certificate = certificate.verified(self.encoded, check.trusted)
@@ -207,8 +207,8 @@ class _Bundle:
     def events(self, step: progress.Step) -> Iterator[Evidence]:
         """Each event, checked."""
         skipped: Skipped = frozenset()
-        with self._file.open("rb") as lines:
-            check = BundleCheck(lines, keys=self._trusted, certificates=self._given)
+        with self._file.open("rb") as content:
+            check = BundleCheck(bundle.lines_of(content), keys=self._trusted, certificates=self._given)
             for event in check.events(on_progress=step.move_to):
                 if event.stream == self._stream and event.position <= self.certificate.size:
                     with contextlib.suppress(CodecError):  # then the skips differ

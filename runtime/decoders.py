@@ -8,7 +8,7 @@ module is imported, and those of types without structs, need none of this.
 
 import functools
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -24,6 +24,21 @@ _finding_out = threading.Lock()
 def json_decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     """A decoder of this type, which all threads share."""
     return cast("msgspec.json.Decoder[T]", _decoder(cast("Hashable", kind)))
+
+
+def of_any_depth(decode: Callable[[bytes | str], T]) -> Callable[[bytes | str], T]:
+    """A decoder of what strangers wrote, for which text that is nested too deeply is malformed, like any other.
+
+    By itself a decoder raises RecursionError, also for a member that it would pass over.
+    """
+
+    def decoded(content: bytes | str) -> T:
+        try:
+            return decode(content)
+        except RecursionError as error:
+            raise msgspec.DecodeError("the text is nested too deeply") from error
+
+    return decoded
 
 
 @functools.lru_cache(maxsize=DECODERS_MAX)

@@ -7,7 +7,7 @@ itself, and the form of the stored bytes is the only witness left.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,9 @@ from msgspec import Struct
 from event_store.log import codec, envelope
 from event_store.log.envelope import RecordedEvent
 from event_store.log.leaf import leaf_of
+from runtime.decoders import of_any_depth
+
+_members_of: Final = of_any_depth(msgspec.json.Decoder(dict[str, Any]).decode)
 
 
 class Clues(Struct, frozen=True):
@@ -56,7 +59,7 @@ def _streams_named_in(event: RecordedEvent) -> Iterator[str]:
     """Streams of the same category whose id stands in the payload: an event names what it is about."""
     category = event.stream.partition("-")[0]
     try:
-        members = msgspec.json.decode(event.payload, type=dict[str, Any])
+        members = _members_of(event.payload)
     except msgspec.MsgspecError:
         return
     for value in members.values():

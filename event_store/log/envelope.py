@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from runtime.decoders import of_any_depth
 from runtime.randomness import random_bytes
 
 ANY: Final = -2
@@ -76,7 +77,7 @@ class Metadata(Struct, frozen=True, omit_defaults=True):
 
 
 _encoder = msgspec.json.Encoder()
-_metadata_decoder = msgspec.json.Decoder(Metadata)
+_decode_metadata = of_any_depth(msgspec.json.Decoder(Metadata).decode)
 
 
 def new_nonce() -> bytes:
@@ -93,9 +94,9 @@ def decode_metadata(stored: bytes) -> Metadata:
     """Stored metadata bytes as a value.
 
     Raises:
-        msgspec.ValidationError: a known member is missing or of another type.
+        msgspec.DecodeError: a known member is missing or of another type, or an unknown one is nested too deeply.
     """
-    return _metadata_decoder.decode(stored)
+    return _decode_metadata(stored)
 
 
 class NewEvent(Struct, frozen=True, gc=False):

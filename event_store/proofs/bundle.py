@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from typing import Final, Literal
+from typing import BinaryIO, Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -11,6 +11,7 @@ from event_store.proofs import merkle
 from event_store.proofs.evidence import Evidence
 from event_store.proofs.note import MalformedNote
 from event_store.proofs.policy import Policy
+from runtime.decoders import of_any_depth
 
 FORMAT: Final = "counterfoil.bundle.v1"
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -110,7 +111,13 @@ class Shapes:
 
 
 encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Line).decode
+_decode = of_any_depth(msgspec.json.Decoder(Line).decode)
+
+
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file; of one that is longer than any of a bundle no more than shows that."""
+    while line := file.readline(LINE_BYTES_MAX + 1):
+        yield line
 
 
 def read(lines: Iterable[bytes]) -> Iterator[Line]:

@@ -15,6 +15,7 @@ from event_store.proofs import note
 from event_store.proofs.errors import ProofsError
 from event_store.proofs.note import MalformedNote, Note, SignerKey, UnknownSigner
 from event_store.proofs.policy import KeyRange
+from runtime.decoders import of_any_depth
 
 FORMAT: Final = "counterfoil.certificate.v1"
 CERTIFICATE_BYTES_MAX: Final = 1_000_000
@@ -76,7 +77,7 @@ class Certificate(Struct, frozen=True, kw_only=True):
         return signed
 
 
-_decode: Final = msgspec.json.Decoder(Certificate).decode
+_decode: Final = of_any_depth(msgspec.json.Decoder(Certificate).decode)
 
 
 def parse(encoded: str | bytes) -> tuple[Note, Certificate]:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from event_store.log.envelope import RecordedEvent, decode_metadata
 from event_store.log.leaf import leaf_of
 from event_store.proofs.note import MalformedNote
+from runtime.decoders import of_any_depth
 
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -87,4 +88,4 @@ def parse(content: bytes) -> Evidence:
 
 
 encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Evidence).decode
+_decode = of_any_depth(msgspec.json.Decoder(Evidence).decode)

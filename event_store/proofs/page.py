@@ -22,6 +22,7 @@ from domain.sealed import ERASURE_TAG, Sealed
 from event_store.log.envelope import decode_metadata
 from event_store.proofs.bundle import EventLine, Header
 from event_store.proofs.evidence import Evidence
+from runtime.decoders import of_any_depth
 
 EVENTS_SHOWN_MAX: Final = 1_000
 PAGE_CHARACTERS_MAX: Final = 4_000_000
@@ -39,6 +40,7 @@ _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HIDDEN: Final = re.compile(
     "[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
+
 """Control characters, and those that change the direction of text or are not shown."""
 _KEY_ID: Final = re.compile("[0-9a-f-]{32,36}")
 _SEALED: Final = re.compile("<em>sealed</em> under key <bdi>([0-9a-f-]+)</bdi>")
@@ -78,7 +80,7 @@ class _Erasure(Struct, frozen=True):
     key_ids: tuple[str, ...]
 
 
-_decode_erasure: Final = msgspec.json.Decoder(_Erasure).decode
+_decode_erasure: Final = of_any_depth(msgspec.json.Decoder(_Erasure).decode)
 
 
 class Page:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from event_store.proofs import checkpoint, note
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.note import MalformedNote, Note, NoteError, UnknownSigner, VerifierKey
+from runtime.decoders import of_any_depth
 
 FORMAT: Final = "counterfoil.keys.v1"
 KEYS_MAX: Final = 1_000
@@ -61,7 +62,7 @@ class Policy(Struct, frozen=True):
         return [each.verifier for each in self.keys]
 
 
-_decode: Final = msgspec.json.Decoder(Policy).decode
+_decode: Final = of_any_depth(msgspec.json.Decoder(Policy).decode)
 
 
 def parse(content: bytes) -> Policy:

@@ -12,6 +12,7 @@ from event_store.proofs.examining import NOBODY_VOUCHES, Findings, FindingsRepor
 from event_store.proofs.merkle import ProofInvalid
 from event_store.proofs.note import NoteError, UnknownSigner, VerifierKey
 from event_store.proofs.policy import KeyRange, Policy
+from runtime.decoders import of_any_depth
 
 FORMAT: Final = "counterfoil.row.v1"
 
@@ -97,4 +98,4 @@ def check(given: RowProof, *, keys: Sequence[VerifierKey]) -> CheckedRow:
     return CheckedRow(found, given.entry, bool(keys), findings.found())
 
 
-_decode: Final = msgspec.json.Decoder(RowProof).decode
+_decode: Final = of_any_depth(msgspec.json.Decoder(RowProof).decode)

@@ -410,6 +410,19 @@ def test_a_row_that_cannot_be_read_is_found_and_keeps_nobody_from_the_others(sta
     assert {(5, "row-unreadable"), (7, "leaf-mismatch")} <= set(found(verify(log)))
 
 
+@pytest.mark.parametrize("column", ["metadata", "payload"])
+def test_what_is_nested_deeply_is_found_and_keeps_nobody_from_the_others(column, log):
+    deep = """'{"partition_key":"x","more":' || repeat('[', 5000) || repeat(']', 5000) || ','"""
+    nested = f"regexp_replace({column}::text, '^.', {deep})"
+    damage(
+        log,
+        f"update log.event set {column} = {nested}::json where position = 5",
+        "update log.event set payload = '{}' where position = 7",
+    )
+
+    assert [(5, "leaf-mismatch"), (7, "leaf-mismatch")] == found(verify(log))
+
+
 @pytest.mark.parametrize("value", ["null", "substring(fingerprint for 30)"])
 def test_a_fingerprint_that_is_not_whole_is_found(value, database_url):
     bundling.fill(database_url)

@@ -1,12 +1,13 @@
 """Bundles: whatever was done to the log after it was sealed, a check finds it with the public key and nothing else."""
 
+import io
 import json
 import random
 from collections import Counter
 
 import pytest
 
-from event_store.proofs import checking, examining, proving
+from event_store.proofs import bundle, checking, examining, proving
 from event_store.proofs.note import MalformedNote, SignerKey, UnknownSigner
 from event_store.proofs.tiles import Directory
 from tests.event_store.proofs.bundling import DAMAGE, changed, exported, fill, harm
@@ -155,6 +156,39 @@ def test_damage_is_not_hidden_behind_more_than_is_listed_of_what_cannot_be_check
     assert (True, False) == (checked.damaged, checked.complete)
     assert {"damage": 2, "incomplete": 3} == Counter(each.severity for each in checked.found.listed)
     assert 5 == checked.found.in_all["incomplete"]
+
+
+DEEP = '{"unknown":' * 5_000 + "1" + "}" * 5_000
+
+
+def nested(line):
+    """The line with one more member, which a check passes over, and which is nested deeply."""
+    return line.replace(b"{", f'{{"more":{DEEP},'.encode(), 1)
+
+
+def test_lines_and_metadata_that_are_nested_deeply_end_no_check(lines):
+    at = next(number for number, line in enumerate(lines) if line.startswith(b'{"line":"event"'))
+    event = json.loads(lines[at])["event"]
+    metadata = event["metadata"].replace("{", f'{{"more":{DEEP},', 1)
+    with_metadata = changed(lines[at], event={**event, "metadata": metadata})
+    kinds = [
+        {each.kind for each in check([*lines[:at], line, *lines[at + 1 :]]).found.listed}
+        for line in (nested(lines[at]), with_metadata)
+    ]
+
+    assert [True, True] == ["line-unreadable" in kinds[0], "event-changed" in kinds[1]]
+    with pytest.raises(MalformedNote):
+        check([nested(lines[0]), *lines[1:]])
+
+
+def test_no_more_of_a_line_is_read_than_a_bundle_has_in_one(lines, monkeypatch):
+    monkeypatch.setattr(bundle, "LINE_BYTES_MAX", 100_000)
+    content = io.BytesIO(b"".join([*lines[:3], b" " * 1_000_000]))
+    read = list(bundle.lines_of(content))
+
+    assert lines[:3] == read[:3]
+    assert bundle.LINE_BYTES_MAX + 1 == max(map(len, read))
+    assert {"line-unreadable", "cut-off"} <= {each.kind for each in check(read).found.listed}
 
 
 @pytest.mark.parametrize("content", [[], [b"\n"], [b"{}\n"], [b'{"line":"end","events":0}\n']])
