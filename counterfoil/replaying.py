@@ -25,6 +25,10 @@ class NoSuchStream(Exception):
     """The stream has no event, or none up to that moment."""
 
 
+POSITION_DIGITS_MAX: Final = 100
+"""More than any position has."""
+
+
 class ReplayedEvent(Struct, frozen=True):
     """One event, who caused it and why, and the state it leaves; None for streams whose states nobody declares.
 
@@ -108,7 +112,7 @@ def history(
 def _step(event: RecordedEvent, state: object) -> ReplayedEvent:
     try:
         metadata = envelope.decode_metadata(event.metadata)
-    except msgspec.ValidationError:
+    except msgspec.DecodeError:
         metadata = None
     return ReplayedEvent(
         event.position,
@@ -131,6 +135,9 @@ def _position(connection: reading.Connection, as_of: str | None) -> int | None:
     if as_of is None:
         return None
     if as_of.isascii() and as_of.isdigit():
+        head = reading.head(connection).position
+        if len(as_of) > POSITION_DIGITS_MAX or int(as_of) > head:
+            raise BadMoment(f"{as_of} has not come yet: the log ends at {head:,}")
         return int(as_of)
     try:
         return reading.position_at(connection, rfc3339.moment(as_of))

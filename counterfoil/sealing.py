@@ -341,18 +341,37 @@ def check_consistency(
     return older, newer
 
 
+def text_in(path: Path) -> str:
+    """The text of a file that is checked as a whole: a checkpoint, a receipt or a certificate.
+
+    Raises:
+        MalformedNote: it is none of these.
+    """
+    with path.open("rb") as file:
+        content = file.read(bundle.LINE_BYTES_MAX + 1)
+    try:
+        if len(content) <= bundle.LINE_BYTES_MAX:
+            return content.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedNote(f"{path} is no text: {error}") from error
+    raise MalformedNote(f"{path} has more than {bundle.LINE_BYTES_MAX:,} bytes")
+
+
 def keys_in(given: str) -> list[VerifierKey]:
     """The keys that an option names: one as text, or a file with one in each line.
 
     Raises:
-        MalformedNote: it is neither.
+        MalformedNote: it is neither, or names none: without a trusted key less would be proven than was asked for.
     """
     path = Path(given)
     try:
         text = path.read_text() if path.is_file() and path.stat().st_size < TEXT_BYTES_MAX else given
     except (OSError, UnicodeDecodeError) as error:
         raise MalformedNote(f"{given} cannot be read: {error}") from error
-    return [VerifierKey.parse(line) for line in text.splitlines() if line.strip()]
+    found = [VerifierKey.parse(line) for line in text.splitlines() if line.strip()]
+    if not found:
+        raise MalformedNote(f"{given!r} names no key")
+    return found
 
 
 def _trusted(known: Policy, keys: Sequence[VerifierKey]) -> list[KeyRange]:

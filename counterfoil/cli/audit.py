@@ -56,7 +56,7 @@ def verify(
         compared = None
         if against is not None:
             compared = sealing.compare(
-                settings, against.read_text(), keys=sealing.keys_in(key) if key else []
+                settings, sealing.text_in(against), keys=sealing.keys_in(key) if key else []
             )
         report = auditing.verify(
             addresses.database_url(settings), contexts=answering.contexts(), full=full, sealed=compared
@@ -115,7 +115,7 @@ def recompute(
             view,
             contexts=answering.contexts(),
             keys=sealing.keys_in(key) if key else [],
-            given=None if certificate is None else certificate.read_text(),
+            given=None if certificate is None else sealing.text_in(certificate),
         )
     if as_json:
         answering.print_json(found.as_json())
@@ -168,7 +168,7 @@ def prove(
                 row,
                 contexts=answering.contexts(),
                 keys=sealing.keys_in(key) if key else [],
-                given=None if certificate is None else certificate.read_text(),
+                given=None if certificate is None else sealing.text_in(certificate),
             )
             if proof is None:
                 print(terminal.shown("\n".join(found.lines())), file=sys.stderr)
@@ -189,7 +189,7 @@ def receipt(
     with answering.auditing():
         from counterfoil import sealing
 
-        found, sealed = sealing.check_receipt(file.read_text(), keys=sealing.keys_in(key))
+        found, sealed = sealing.check_receipt(sealing.text_in(file), keys=sealing.keys_in(key))
     event = found.event
     if as_json:
         answering.print_json(
@@ -221,7 +221,7 @@ def extends(
         from counterfoil import sealing
 
         older, newer = sealing.check_consistency(
-            file.read_bytes(), against.read_text(), keys=sealing.keys_in(key)
+            sealing.text_in(file).encode(), sealing.text_in(against), keys=sealing.keys_in(key)
         )
     if as_json:
         answering.print_json({"origin": newer.origin, "old_size": older.size, "size": newer.size})
@@ -266,12 +266,12 @@ def export(
             "give --from and --to, or one of --stream, --customer and --actor, or --certificate"
         )
     with priority.background(), answering.auditing():
-        from counterfoil import bundling
+        from counterfoil import bundling, sealing
 
         wanted = bundling.BundleScope(
             first=first,
             last=last,
-            certificates=[each.read_text() for each in certificates or ()],
+            certificates=[sealing.text_in(each) for each in certificates or ()],
             stream=stream,
             customer=customer,
             actor=actor,

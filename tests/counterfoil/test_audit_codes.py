@@ -136,6 +136,8 @@ def test_an_audit_that_cannot_read_says_so(audit, tmp_path, library, postgres, d
         ["views", "verify"],
         ["views", "verify", "bokos"],
         ["replay", "book-dune", "--as-of", "soon"],
+        ["replay", "book-dune", "--as-of", "99"],
+        ["replay", "book-dune", "--as-of", "9" * 5_000],
         ["replay", "book-none"],
     ],
     ids=" ".join,

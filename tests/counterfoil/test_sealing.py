@@ -284,6 +284,39 @@ def test_a_bundle_is_checked_where_nothing_else_of_the_log_is(shop, tmp_path):
     assert "exists" in shop.run("audit", "export", whole, "--from", 1, "--to", 3).stderr
 
 
+def test_a_file_of_keys_without_one_is_refused(shop, kept, tmp_path):
+    (tmp_path / "empty.keys").write_text("\n")
+    refused = shop.run("audit", "verify", "--against", kept, "--key", tmp_path / "empty.keys")
+
+    assert (64, True) == (refused.exit_code, "names no key" in refused.stderr)
+
+
+def test_a_file_that_is_no_text_is_no_damage(shop, kept, tmp_path):
+    other = tmp_path / "other"
+    other.write_bytes(bytes(range(256)))
+    key = ("--key", shop.public)
+    codes = [
+        shop.run("audit", *arguments).exit_code
+        for arguments in (
+            ("verify", "--against", other),
+            ("receipt", other, *key),
+            ("extends", kept, "--against", other, *key),
+            ("export", tmp_path / "a.bundle", "--certificate", other),
+        )
+    ]
+
+    assert {64} == {*codes}
+
+
+def test_an_export_follows_no_link_that_somebody_else_put_there(shop, tmp_path):
+    other = tmp_path / "of another"
+    other.write_text("kept")
+    (tmp_path / "whole.bundle.unfinished").symlink_to(other)
+
+    assert 0 == shop.run("audit", "export", tmp_path / "whole.bundle", "--from", 1, "--to", 3).exit_code
+    assert "kept" == other.read_text()
+
+
 def test_a_check_ends_with_the_codes_of_the_table(shop, tmp_path):
     bundle = tmp_path / "a.bundle"
     shop.run("audit", "export", bundle, "--from", 1, "--to", 3)
