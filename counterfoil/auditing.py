@@ -15,6 +15,7 @@ from msgspec import Struct
 from counterfoil import database_objects, progress, registered, status
 from counterfoil.context import Contexts
 from counterfoil.sealing import Compared
+from counterfoil.user_messages import UserError
 from event_store.consumers import noted
 from event_store.consumers.completeness import Triggers
 from event_store.log import integrity, pacing, reading
@@ -44,6 +45,15 @@ UNREADABLE: Final = (
 
 UNDECIDED: Final = "payload, metadata or leaf was changed"
 """How the log's own diagnosis begins where only the views can tell more."""
+
+
+_ONE_EACH: Final = """
+select 'log.head', count(*) from log.head union all select 'log.installation', count(*) from log.installation
+"""
+
+
+class RowsLost(UserError):
+    """The log lacks a row without which nothing of it can be read, or has several of it."""
 
 
 class AuditReport(Struct, frozen=True):
@@ -158,8 +168,10 @@ def verify(
         sealed: what came of holding the log against a checkpoint.
 
     Raises:
+        RowsLost: the log has not one head, or not one installation.
         psycopg.Error: the database cannot be read to the end.
     """
+    _require_rows(database_url)
     found = status.read(database_url)
     with (
         database.connect(
@@ -194,6 +206,15 @@ def verify(
         parked,
         snapshots=len(seen.refolded),
     )
+
+
+def _require_rows(database_url: str) -> None:
+    with database.connect(
+        database_url, role="counterfoil_reader", name="audit", settings=database.OWN_NAMES
+    ) as connection:
+        for table, count in connection.execute(_ONE_EACH):
+            if count != 1:
+                raise RowsLost(f"{table} has {count} rows instead of one: restore it from a backup")
 
 
 def _contradicted(log: LogReport, sealed: Compared | None) -> bool:

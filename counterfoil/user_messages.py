@@ -101,6 +101,7 @@ def refusal(problem: Mapping[str, Any], *, url: str, status: int) -> str:
 def code_of_audit(error: BaseException) -> int | None:
     """With which code an audit ends that this error ended; None: it is no business of the table of codes."""
     from counterfoil.addresses import NoAddress
+    from counterfoil.auditing import RowsLost
     from counterfoil.cli import answering
     from counterfoil.replaying import BadMoment, NoSuchStream
     from counterfoil.viewing import NotDeclared
@@ -118,6 +119,8 @@ def code_of_audit(error: BaseException) -> int | None:
         case (
             MalformedEvent() | FoldFailed() | ViewDiffers() | TreeDamaged() | FalseProof() | UnverifiedNote()
         ):
+            return answering.EXIT_FAILED
+        case RowsLost():
             return answering.EXIT_FAILED
         case (
             psycopg.Error()

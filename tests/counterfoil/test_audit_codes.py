@@ -118,6 +118,14 @@ def test_an_audit_ends_where_a_view_cannot_be_folded_to_its_end(audit, library, 
     assert "lending.book_lent.v9, which this program does not know yet" in ended.output
 
 
+@pytest.mark.parametrize("table", ["log.head", "log.installation"])
+def test_a_log_without_its_head_or_its_installation_is_damaged(table, library, database_url):
+    change(database_url, f"delete from {table}")
+
+    ended = library("audit", "verify")
+    assert (EXIT_FAILED, True) == (ended.exit_code, f"{table} has 0 rows instead of one" in ended.output)
+
+
 @pytest.mark.parametrize("audit", AUDITS, ids=" ".join)
 def test_an_audit_that_cannot_read_says_so(audit, tmp_path, library, postgres, database_url):
     empty = psycopg.conninfo.make_conninfo(postgres.url, dbname="template1")
