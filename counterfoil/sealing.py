@@ -122,15 +122,20 @@ def published(settings: Settings) -> str:
 
     Raises:
         NotSealed: nothing ever was sealed, or what was waits for its cosignatures.
+        NoteError: what the database has is no checkpoint, or none of the keys that sealed signed it.
     """
     with reader(settings) as connection:
         found = ledger.latest(connection)
+        known = None if found is None else ledger.policy(connection, found.origin)
     if found is None:
         raise proving.NotSealed("nothing was ever sealed here: docs/audit.md says how to begin")
     if found.published is None:
         raise proving.NotSealed(
             f"{found.size:,} events were sealed, and no checkpoint is cosigned by the witnesses that are required"
         )
+    assert known is not None, "a tree has keys"
+    # An auditor who keeps anything else keeps nothing.
+    policy.verified(note.parse(found.published), known.keys)
     return found.published
 
 

@@ -81,6 +81,8 @@ def auditing() -> Iterator[None]:
         from counterfoil import user_messages
 
         message, code = user_messages.user_message(error), user_messages.code_of_audit(error)
+        if isinstance(error, OSError) and error.filename is not None:  # which says nothing of the log
+            message, code = f"{error.filename}: {error.strerror}", EXIT_NOT_EXAMINED
         if message is None or code is None:
             raise
         print(f"counterfoil: {message}", file=sys.stderr)

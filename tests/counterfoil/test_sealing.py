@@ -308,6 +308,24 @@ def test_a_file_that_is_no_text_is_no_damage(shop, kept, tmp_path):
     assert {64} == {*codes}
 
 
+@pytest.mark.parametrize(
+    "statement", ["set published = 'garbage'", "set published = replace(published, 'counterfoil/', 'other/')"]
+)
+def test_no_checkpoint_is_printed_to_be_kept_that_no_key_signed(statement, shop):
+    damage(shop.url, f"update seal.tree {statement}")
+    refused = shop.run("audit", "checkpoint")
+
+    assert (True, "") == (refused.exit_code != 0, refused.stdout)
+
+
+def test_tiles_that_cannot_be_read_are_no_damage(shop, kept):
+    (shop.home / "seal" / "checkpoint").unlink()
+    (shop.home / "seal" / "checkpoint").mkdir()
+    refused = shop.run("audit", "verify", "--against", kept, "--key", shop.public)
+
+    assert (4, True) == (refused.exit_code, "seal/checkpoint: Is a directory" in refused.stderr)
+
+
 def test_an_export_follows_no_link_that_somebody_else_put_there(shop, tmp_path):
     other = tmp_path / "of another"
     other.write_text("kept")
