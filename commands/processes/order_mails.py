@@ -16,10 +16,13 @@ from domain.mail.events import MailId
 from domain.mail.mail import MAIL, id_about, request_mail
 from domain.mail.templates import (
     DISPATCH_OVERDUE,
+    LOSS_SETTLED,
     ORDER_CONFIRMED,
     ORDER_DELAYED,
     ORDER_RECEIVED,
     ORDER_REJECTED,
+    ORDER_SHIPPED,
+    PARCEL_NUMBER,
     PAYMENT_NEEDED,
     Template,
 )
@@ -31,10 +34,12 @@ from domain.ordering.events import (
     OrderConfirmed,
     OrderPlaced,
     OrderRejected,
+    OrderShipped,
     PaymentNeed,
     PaymentNeeded,
 )
 from domain.ordering.order import ORDER, Order, Status
+from domain.shipping.events import LabelBought, LossSettled, ManualLabelRecorded, Remedy
 from event_store.consumers.starting import HEAD
 
 ORDER_MAILS: Final = Process("order-mails", writes=(MAIL,), start=HEAD, gateway="mail")
@@ -67,7 +72,23 @@ _UNPAID_ENDS: Final[dict[CancellationReason, str]] = {
 }
 """Why the shop itself cancels an order; buyers and staff know why they did."""
 
-E = TypeVar("E", OrderPlaced, OrderConfirmed, OrderRejected, OrderCancelled, PaymentNeeded)
+_SETTLED: Final[dict[Remedy, str]] = {
+    "refund": "you get back the money that you paid for it",
+    "replacement": "we send you the same once more",
+}
+
+E = TypeVar(
+    "E",
+    OrderPlaced,
+    OrderConfirmed,
+    OrderRejected,
+    OrderCancelled,
+    OrderShipped,
+    PaymentNeeded,
+    LabelBought,
+    ManualLabelRecorded,
+    LossSettled,
+)
 
 
 def _mail(
@@ -146,6 +167,30 @@ _mail(
     about=lambda event: (event.payment_id, str(event.attempt)),
     wanted=_is_unpaid,
     since=lambda event, _: event.needed_at,
+)
+
+
+_mail(OrderShipped, ORDER_SHIPPED, lambda _: {}, since=lambda event, _: event.shipped_at)
+_mail(
+    LabelBought,
+    PARCEL_NUMBER,
+    lambda event: {"number": event.tracking},
+    about=lambda event: (event.order_id, str(event.attempt)),
+    since=lambda event, _: event.bought_at,
+)
+_mail(
+    ManualLabelRecorded,
+    PARCEL_NUMBER,
+    lambda event: {"number": event.tracking},
+    about=lambda event: (event.order_id, str(event.attempt)),
+    since=lambda event, _: event.recorded_at,
+)
+_mail(
+    LossSettled,
+    LOSS_SETTLED,
+    lambda event: {"what": _SETTLED[event.remedy]},
+    about=lambda event: (event.order_id, str(event.attempt)),
+    since=lambda event, _: event.settled_at,
 )
 
 

@@ -56,10 +56,28 @@ PAYMENT_NEEDED: Final = Template(name="payment-needed", parameters=("order", "wh
 ORDER_DELAYED: Final = Template(name="order-delayed", parameters=("order",))
 """The order has not left, and its buyer may wait or cancel it."""
 
+ORDER_SHIPPED: Final = Template(name="order-shipped", parameters=("order",))
+"""The order has left."""
+
+PARCEL_NUMBER: Final = Template(name="parcel-number", parameters=("order", "number"))
+"""The carrier follows a parcel of the order under this number."""
+
+LOSS_SETTLED: Final = Template(name="loss-settled", parameters=("order", "what"))
+"""The parcel was lost, and its buyer gets this for it."""
+
 DISPATCH_OVERDUE: Final = Template(name="dispatch-overdue", parameters=("order", "since"))
 """The warehouse could have sent the order since then."""
 
-OF_ORDERS: Final = (ORDER_RECEIVED, ORDER_CONFIRMED, ORDER_REJECTED, PAYMENT_NEEDED, ORDER_DELAYED)
+OF_ORDERS: Final = (
+    ORDER_RECEIVED,
+    ORDER_CONFIRMED,
+    ORDER_REJECTED,
+    PAYMENT_NEEDED,
+    ORDER_DELAYED,
+    ORDER_SHIPPED,
+    PARCEL_NUMBER,
+    LOSS_SETTLED,
+)
 """Mails to the buyer about an order: their parameter `order` is its id."""
 
 TEMPLATES: Final = (

@@ -273,6 +273,7 @@ def _attach(event_type: type[Event], happened: _Happened) -> None:
             at=getattr(event, happened.at),
             amount=getattr(event, "amount", None),
             payment_id=getattr(event, "payment_id", None),
+            tracking=getattr(event, "tracking", None),
         )
         asked = max(0, history.asked + happened.asked)
         return _with(replace(history, asked=asked, **sums), step)

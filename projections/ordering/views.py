@@ -27,6 +27,7 @@ from domain.ordering.order import ORDER
 from domain.promotion_terms import LineDiscount, PromotionDiscount
 from domain.sale_terms import LinePrice, SaleTax
 from domain.sealed import Sealed
+from domain.shipping.events import CarrierNumber
 from domain.text import Country
 from projections.view import DEFERRED, GLOBAL, KEYED, Row, View
 
@@ -128,7 +129,8 @@ class OrderSummary(Row, frozen=True, kw_only=True):
 class TimelineStep(Struct, frozen=True, kw_only=True):
     """One step, and when it was. `amount` is in minor units, `payment_id` says of which payment.
 
-    `hold` says what an order was held for, `sku` of what its stock was lost, or replaced.
+    `hold` says what an order was held for, `sku` of what its stock was lost, or replaced, and `tracking` under which
+    number the carrier has the parcel.
     """
 
     step: Step
@@ -137,6 +139,7 @@ class TimelineStep(Struct, frozen=True, kw_only=True):
     payment_id: PaymentId | None = None
     hold: HoldReason | None = None
     sku: Sku | None = None
+    tracking: CarrierNumber | None = None
 
 
 class OrderHistory(Row, frozen=True, kw_only=True):

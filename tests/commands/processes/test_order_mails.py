@@ -10,8 +10,8 @@ from counterfoil.testing.spec import given_streams
 from domain import event as domain_event
 from domain.mail.mail import MAIL
 from domain.ordering.order import ORDER
-from tests.examples import CONTACT, LONG_AGO, cancelled, confirmed, placed, rejected, shipped
-from tests.purchase_examples import dispatch_overdue, payment_needed
+from tests.examples import CONTACT, LONG_AGO, cancelled, confirmed, label_bought, placed, rejected, shipped
+from tests.purchase_examples import dispatch_overdue, loss_settled, manual_label_recorded, payment_needed
 
 NOW = LONG_AGO + timedelta(minutes=1)
 PLACED = placed(contact=CONTACT)
@@ -36,6 +36,23 @@ MAILS = {
         {"why": "your bank wants you to confirm the payment"},
     ),
     "declined": (payment_needed(), "payment-needed", {"why": "the payment was declined"}),
+    "shipped": (shipped(), "order-shipped", {}),
+    "a label": (label_bought(), "parcel-number", {"number": label_bought().tracking}),
+    "a label that was bought by hand": (
+        manual_label_recorded(),
+        "parcel-number",
+        {"number": manual_label_recorded().tracking},
+    ),
+    "a lost parcel that is refunded": (
+        loss_settled(),
+        "loss-settled",
+        {"what": "you get back the money that you paid for it"},
+    ),
+    "a lost parcel that is replaced": (
+        loss_settled(remedy="replacement"),
+        "loss-settled",
+        {"what": "we send you the same once more"},
+    ),
 }
 
 
@@ -118,6 +135,21 @@ def test_nobody_is_written_to_about_an_order_of_which_was_noted_long_ago_that_it
 
 def test_an_order_of_long_ago_is_not_written_about():
     assert [] == decided(PLACED, now=LONG_AGO + NOT_OLDER_THAN + timedelta(seconds=1))
+
+
+def test_each_parcel_of_an_order_has_a_number_of_its_own():
+    [first] = decided(label_bought())
+
+    assert first.mail_id != decided(label_bought(attempt=2))[0].mail_id
+
+
+def test_an_order_that_waited_for_weeks_is_written_about_when_it_leaves_unless_that_was_long_ago():
+    weeks = NOW + timedelta(days=30)
+    left = (shipped(shipped_at=weeks), label_bought(bought_at=weeks), loss_settled(settled_at=weeks))
+
+    for event in left:
+        assert 1 == len(decided(event, now=weeks))
+        assert [] == decided(event, now=weeks + NOT_OLDER_THAN + timedelta(seconds=1))
 
 
 @pytest.mark.parametrize("over", [rejected(), cancelled(), shipped()], ids=lambda event: type(event).__name__)

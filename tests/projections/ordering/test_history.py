@@ -141,6 +141,14 @@ def test_a_label_that_was_bought_by_hand_is_a_step_like_any_other():
     assert "shipped" == row.fulfilment
 
 
+def test_a_timeline_says_under_which_number_the_carrier_has_each_parcel():
+    row = history(
+        label_bought(), parcel_lost(), loss_settled(remedy="replacement"), label_bought(tracking="2")
+    )
+
+    assert [label_bought().tracking, None, None, "2"] == [step.tracking for step in row.timeline[1:]]
+
+
 def test_a_timeline_says_what_an_order_was_held_for():
     row = history(confirmed(), order_held(), order_held(reason="fraud"), hold_lifted())
 
