@@ -17,6 +17,7 @@ from domain.mail.mail import MAIL, id_about, request_mail
 from domain.mail.templates import (
     DISPATCH_OVERDUE,
     LOSS_SETTLED,
+    ORDER_CANCELLED,
     ORDER_CONFIRMED,
     ORDER_DELAYED,
     ORDER_RECEIVED,
@@ -24,6 +25,7 @@ from domain.mail.templates import (
     ORDER_SHIPPED,
     PARCEL_NUMBER,
     PAYMENT_NEEDED,
+    REFUND_MADE,
     Template,
 )
 from domain.money import decimal
@@ -39,6 +41,7 @@ from domain.ordering.events import (
     PaymentNeeded,
 )
 from domain.ordering.order import ORDER, Order, Status
+from domain.payments.events import ManualRefundRecorded, RefundSucceeded
 from domain.shipping.events import LabelBought, LossSettled, ManualLabelRecorded, Remedy
 from event_store.consumers.starting import HEAD
 
@@ -66,11 +69,15 @@ _NEEDS: Final[dict[PaymentNeed, str]] = {
 }
 """What a buyer can do something about."""
 
-_UNPAID_ENDS: Final[dict[CancellationReason, str]] = {
+_CANCELLED: Final[dict[CancellationReason, str]] = {
     "declined": "the payment was declined",
     "expired": "it was not paid in time",
+    "inventory": _NOT_IN_STOCK,
 }
-"""Why the shop itself cancels an order; buyers and staff know why they did."""
+"""Why an order was cancelled by the shop, as far as its buyer is to know."""
+
+_ON_ITS_WAY: Final = "on its way to you; until it is on your account a few days may pass"
+_STORE_CREDIT: Final = "store credit, for your next order"
 
 _SETTLED: Final[dict[Remedy, str]] = {
     "refund": "you get back the money that you paid for it",
@@ -88,12 +95,14 @@ E = TypeVar(
     LabelBought,
     ManualLabelRecorded,
     LossSettled,
+    RefundSucceeded,
+    ManualRefundRecorded,
 )
 
 
 def _mail(
     trigger: type[E],
-    template: Template,
+    template: Template | Callable[[E], Template],
     parameters: Callable[[E], dict[str, str]],
     *,
     about: Callable[[E], tuple[str, ...]] = lambda event: (event.order_id,),
@@ -105,8 +114,11 @@ def _mail(
     Nothing is written once `since`, usually when the order was placed, is longer ago than `NOT_OLDER_THAN`.
     """
 
+    def chosen(event: E) -> Template:
+        return template if isinstance(template, Template) else template(event)
+
     def streams(event: E) -> Streams:
-        return [(ORDER, event.order_id), (MAIL, id_about("order", template.name, *about(event)))]
+        return [(ORDER, event.order_id), (MAIL, id_about("order", chosen(event).name, *about(event)))]
 
     def write(event: E, view: DecisionView, now: datetime) -> Decision:
         order_id = OrderId(event.order_id)
@@ -116,9 +128,11 @@ def _mail(
         if not wanted(event, order):
             return Decision()
         assert order.customer_id is not None, "an order with contact data has a customer"
-        mail_id = id_about("order", template.name, *about(event))
+        mail_id = id_about("order", chosen(event).name, *about(event))
         filled = {"order": order_id, **parameters(event)}
-        return Decision(_requested(view, template, mail_id, to=order.customer_id, parameters=filled, now=now))
+        return Decision(
+            _requested(view, chosen(event), mail_id, to=order.customer_id, parameters=filled, now=now)
+        )
 
     ORDER_MAILS.when(trigger, reads=streams)(write)
 
@@ -143,6 +157,14 @@ def _total(event: OrderPlaced | OrderConfirmed) -> dict[str, str]:
     return {"total": f"{decimal(event.total, currency=event.currency)} {event.currency}"}
 
 
+def _refund(event: RefundSucceeded | ManualRefundRecorded) -> dict[str, str]:
+    to_credit = isinstance(event, RefundSucceeded) and event.to == "store_credit"
+    return {
+        "amount": f"{decimal(event.amount, currency=event.currency)} {event.currency}",
+        "where": _STORE_CREDIT if to_credit else _ON_ITS_WAY,
+    }
+
+
 def _rejection(event: OrderRejected) -> dict[str, str]:
     return {"why": {"stock": _NOT_IN_STOCK, "undecided": _UNDECIDED}.get(event.reason, _OFF)}
 
@@ -156,9 +178,9 @@ _mail(OrderConfirmed, ORDER_CONFIRMED, _total)
 _mail(OrderRejected, ORDER_REJECTED, _rejection)
 _mail(
     OrderCancelled,
-    ORDER_REJECTED,
-    lambda event: {"why": _UNPAID_ENDS[event.reason]},
-    wanted=lambda event, _: event.reason in _UNPAID_ENDS,
+    lambda event: ORDER_CANCELLED if event.reason == "customer" else ORDER_REJECTED,
+    lambda event: {} if event.reason == "customer" else {"why": _CANCELLED.get(event.reason, _OFF)},
+    since=lambda event, _: event.cancelled_at,
 )
 _mail(
     PaymentNeeded,
@@ -191,6 +213,20 @@ _mail(
     lambda event: {"what": _SETTLED[event.remedy]},
     about=lambda event: (event.order_id, str(event.attempt)),
     since=lambda event, _: event.settled_at,
+)
+_mail(
+    RefundSucceeded,
+    REFUND_MADE,
+    _refund,
+    about=lambda event: (event.payment_id, event.refund_id),
+    since=lambda event, _: event.succeeded_at,
+)
+_mail(
+    ManualRefundRecorded,
+    REFUND_MADE,
+    _refund,
+    about=lambda event: (event.payment_id, event.refund_id),
+    since=lambda event, _: event.recorded_at,
 )
 
 

@@ -56,6 +56,12 @@ PAYMENT_NEEDED: Final = Template(name="payment-needed", parameters=("order", "wh
 ORDER_DELAYED: Final = Template(name="order-delayed", parameters=("order",))
 """The order has not left, and its buyer may wait or cancel it."""
 
+ORDER_CANCELLED: Final = Template(name="order-cancelled", parameters=("order",))
+"""The order is off, as its buyer wanted."""
+
+REFUND_MADE: Final = Template(name="refund-made", parameters=("order", "amount", "where"))
+"""Money of the order went back to its buyer."""
+
 ORDER_SHIPPED: Final = Template(name="order-shipped", parameters=("order",))
 """The order has left."""
 
@@ -74,9 +80,11 @@ OF_ORDERS: Final = (
     ORDER_REJECTED,
     PAYMENT_NEEDED,
     ORDER_DELAYED,
+    ORDER_CANCELLED,
     ORDER_SHIPPED,
     PARCEL_NUMBER,
     LOSS_SETTLED,
+    REFUND_MADE,
 )
 """Mails to the buyer about an order: their parameter `order` is its id."""
 

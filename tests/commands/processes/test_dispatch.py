@@ -71,7 +71,7 @@ class LateAndCancelled(Late):
     """The buyer does not wait any longer."""
 
     status, cancelled, payment = Status.CANCELLED, "customer", Authorisation.VOIDED
-    requested = asked(authorisation=1, mail=4, void=1)
+    requested = asked(authorisation=1, mail=5, void=1)  # reminders, and one for each status
 
     def act(self):
         super().act()

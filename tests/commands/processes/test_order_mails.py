@@ -11,11 +11,15 @@ from domain import event as domain_event
 from domain.mail.mail import MAIL
 from domain.ordering.order import ORDER
 from tests.examples import CONTACT, LONG_AGO, cancelled, confirmed, label_bought, placed, rejected, shipped
+from tests.payment_examples import manual_refund_recorded, refund_succeeded
 from tests.purchase_examples import dispatch_overdue, loss_settled, manual_label_recorded, payment_needed
 
 NOW = LONG_AGO + timedelta(minutes=1)
 PLACED = placed(contact=CONTACT)
 OF_IT = {"order": PLACED.order_id}
+ON_ITS_WAY = "on its way to you; until it is on your account a few days may pass"
+REFUNDED = refund_succeeded(order_id=PLACED.order_id, amount=PLACED.total)
+REFUNDED_BY_HAND = manual_refund_recorded(order_id=PLACED.order_id, amount=PLACED.total)
 MAILS = {
     "placed": (PLACED, "order-received", {"total": "12.65 GBP"}),
     "confirmed": (confirmed(), "order-confirmed", {"total": "12.65 GBP"}),
@@ -29,6 +33,17 @@ MAILS = {
         cancelled(reason="expired"),
         "order-rejected",
         {"why": "it was not paid in time"},
+    ),
+    "cancelled by its buyer": (cancelled(reason="customer"), "order-cancelled", {}),
+    "cancelled for want of stock": (
+        cancelled(reason="inventory"),
+        "order-rejected",
+        {"why": "not all of it is in stock"},
+    ),
+    "cancelled by staff": (
+        cancelled(reason="fraud"),
+        "order-rejected",
+        {"why": "it could not be completed"},
     ),
     "to be confirmed by its buyer": (
         payment_needed(reason="action_required"),
@@ -52,6 +67,13 @@ MAILS = {
         loss_settled(remedy="replacement"),
         "loss-settled",
         {"what": "we send you the same once more"},
+    ),
+    "a refund": (REFUNDED, "refund-made", {"amount": "12.65 GBP", "where": ON_ITS_WAY}),
+    "a refund by hand": (REFUNDED_BY_HAND, "refund-made", {"amount": "12.65 GBP", "where": ON_ITS_WAY}),
+    "a refund as store credit": (
+        replace(REFUNDED, to="store_credit"),
+        "refund-made",
+        {"amount": "12.65 GBP", "where": "store credit, for your next order"},
     ),
 }
 
@@ -175,8 +197,12 @@ def test_a_payment_is_asked_for_once_for_each_attempt_that_failed():
     assert first.mail_id != decided(payment_needed(attempt=2))[0].mail_id
 
 
-@pytest.mark.parametrize(
-    "event", [cancelled(reason="customer"), cancelled(reason="staff"), payment_needed(reason="not_collected")]
-)
-def test_a_buyer_is_not_written_what_they_did_or_cannot_help(event):
-    assert [] == decided(event)
+def test_a_buyer_is_not_asked_to_pay_what_they_cannot_help():
+    assert [] == decided(payment_needed(reason="not_collected"))
+
+
+def test_each_refund_of_an_order_is_written_about():
+    [first] = decided(REFUNDED)
+
+    assert [] == decided(REFUNDED, first)
+    assert first.mail_id != decided(replace(REFUNDED, refund_id="another"))[0].mail_id
