@@ -78,9 +78,8 @@ class LocalPublisher:
     def publish(self, records: Sequence[Record]) -> None:
         """Nothing is left to do."""
 
-    def last_records(self) -> dict[Partition, Record]:
-        """No partition holds anything of its own that could differ from the log."""
-        return {}
+    def last_records(self) -> None:
+        """No partition holds anything of its own that could differ from the log, or be lost."""
 
     def close(self) -> None:
         """There is nothing to release."""

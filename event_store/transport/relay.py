@@ -204,18 +204,23 @@ class Relay:
         publisher = self._open_publisher(state.generation)
         try:
             last = publisher.last_records()
-            self._stored.verify({record.position: record.leaf for record in last.values()})
+            if last is not None:
+                self._stored.verify({record.position: record.leaf for record in last.values()})
+                self._count_lost(state, last)
         except BaseException:
             publisher.close()
             raise
         self._metrics.rebuilds.inc()
+        log.info("relay_built_from_rows", generation=state.generation.generation, position=state.position)
+        return state, publisher
+
+    def _count_lost(self, state: RelayState, last: Mapping[Partition, Record]) -> None:
+        """Say which partitions hold less than was published to them; consumers read that from the log."""
         for partition, published in state.partitions.items():
             first = state.generation.start_position
             if published >= first and (partition not in last or last[partition].position < published):
                 self._metrics.lost_tails.inc()
                 log.warning("relay_found_lost_tail", partition=partition, published=published)
-        log.info("relay_built_from_rows", generation=state.generation.generation, position=state.position)
-        return state, publisher
 
     def _count(self, carried: Carried) -> None:
         self._metrics.records.inc(len(carried.records))

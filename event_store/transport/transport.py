@@ -140,8 +140,8 @@ class Publisher(Protocol):
     def publish(self, records: Sequence[Record]) -> None:
         """Return when all records are acknowledged; raise PublishFailed or TransportUnavailable otherwise."""
 
-    def last_records(self) -> dict[Partition, Record]:
-        """Return the newest record of every partition that holds one."""
+    def last_records(self) -> dict[Partition, Record] | None:
+        """Return the newest record of every partition that holds one; None where nothing is held but the log."""
 
     def close(self) -> None:
         """Close connections; unacknowledged records are abandoned."""

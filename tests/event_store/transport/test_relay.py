@@ -270,6 +270,20 @@ def test_a_tail_that_the_broker_lost_is_counted(new_relay, broker, registry, dat
     assert (registry.get_sample_value("counterfoil_relay_lost_tails_total") or 0) > 0
 
 
+def test_without_a_broker_nothing_is_lost_that_could_be_counted(conn, registry, database_url):
+    def relay(owner):
+        rows, local = PostgresRelayRows(conn, owner=owner), LocalTransport(database_url)
+        return Relay(rows, open_publisher=local.publisher, metrics=metrics)
+
+    metrics = RelayMetrics(registry)
+    carrying.append(database_url, 9)
+    assert 9 == relay("me").round()
+    relay("restarted").round()
+
+    assert 2 == registry.get_sample_value("counterfoil_relay_rebuilds_total")
+    assert 0 == registry.get_sample_value("counterfoil_relay_lost_tails_total")
+
+
 def refuse(url):
     """As a sealer notes what a witness said."""
     with psycopg.connect(url, autocommit=True) as admin:
