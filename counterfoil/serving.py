@@ -21,6 +21,7 @@ import uvloop
 from runtime.http.application import PipelineApp
 from runtime.http.connection_limits import HEAD_TIMEOUT_S
 from runtime.http.protocol import PipelineProtocol
+from runtime.listening import listening_at
 from runtime.settings import PREFIX, Settings, SettingsError
 
 KEEP_ALIVE_S: Final = 65
@@ -36,15 +37,23 @@ _LEAVING: Final = (b"connection", b"close")
 
 
 class Loop(uvloop.Loop):
-    """Uvloop's, with a limit for handshakes, which uvicorn does not pass on."""
+    """Uvloop's, with a limit for handshakes, which uvicorn does not pass on.
+
+    Where it cannot listen, uvicorn would log the system's error and end with a code of its own.
+    """
 
     async def create_server(  # type: ignore[override]  # whatever uvicorn passes
         self, *given: Any, **named: Any
     ) -> asyncio.AbstractServer:
-        """Listen."""
+        """Listen.
+
+        Raises:
+            CannotListen: the port is taken, say.
+        """
         if named.get("ssl") is not None:
             named["ssl_handshake_timeout"] = HANDSHAKE_S
-        return await super().create_server(*given, **named)
+        with listening_at(named["host"], named["port"]):
+            return await super().create_server(*given, **named)
 
 
 def tls_of(settings: Settings) -> ssl.SSLContext | None:

@@ -1,6 +1,5 @@
 """Which errors a user can act on, and the text of each message; everything else is a defect and keeps its trace."""
 
-import errno
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -40,6 +39,7 @@ def user_message(error: BaseException) -> str | None:
     from runtime.database import RoleMissing, RoleNotGranted
     from runtime.documents import DocumentsUnavailable
     from runtime.keyring.errors import KeyringError
+    from runtime.listening import CannotListen
     from runtime.migrations import MigrationError
     from runtime.problems import ProblemError
     from runtime.settings import SettingsError
@@ -58,12 +58,11 @@ def user_message(error: BaseException) -> str | None:
             )
         case psycopg.OperationalError():
             return f"Postgres cannot be reached or refuses: {str(error).strip()}"
-        case OSError() if error.errno == errno.EADDRINUSE:
-            return f"a port is in use: {error}"
         case (
             UserError()
             | SettingsError()
             | KeyringError()
+            | CannotListen()
             | NoAddress()
             | AlreadyRunning()
             | NotGenerated()

@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry, Gauge, GCCollector, ProcessColl
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 
+from runtime.listening import listening_at
 from runtime.version import version
 
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
@@ -198,9 +199,10 @@ def serve_health(
     `lines` say in the body of /readyz why it is so.
 
     Raises:
-        OSError: the port is taken.
+        CannotListen: the port is taken, say.
     """
-    server = ThreadingHTTPServer((host, port), _health_handler(registry, ready, lines))
+    with listening_at(host, port):
+        server = ThreadingHTTPServer((host, port), _health_handler(registry, ready, lines))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
     thread.start()

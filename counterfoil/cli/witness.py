@@ -51,9 +51,12 @@ def serve(
     """Cosign until Ctrl-C; prints address and verifier key as JSON."""
     from event_store.proofs import witness as witness_
     from event_store.proofs.witness_server import Server
+    from runtime.listening import listening_at
 
     with witness_.opened(directory) as storage:
         serving = witness_.Witness(storage)
-        with Server(serving, host=host, port=port) as server:
+        with listening_at(host, port):
+            server = Server(serving, host=host, port=port)
+        with server:
             answering.print_json({"url": server.url, "key": str(serving.verifier)})
             server.serve_forever()

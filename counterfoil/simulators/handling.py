@@ -13,6 +13,7 @@ import msgspec
 
 from counterfoil.simulators.faults import Chance
 from runtime.decoders import json_decoder
+from runtime.listening import listening_at
 
 HOST: Final = "127.0.0.1"
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -56,7 +57,8 @@ class PartyServer(http.server.ThreadingHTTPServer):
 
     def __init__(self, party: Party, handler: "type[PartyHandler]", *, port: int) -> None:
         self.party = party
-        super().__init__((HOST, port), handler)
+        with listening_at(HOST, port):
+            super().__init__((HOST, port), handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """The caller may be gone, which is no defect."""

@@ -1,6 +1,7 @@
-"""Files that cannot be read or written: what is printed says so, without a trace."""
+"""Files that cannot be read or written, and ports that are taken: what is printed says so, without a trace."""
 
 import os
+import socket
 import sys
 
 import pytest
@@ -76,3 +77,21 @@ def test_a_file_that_is_no_ledger_is_said_and_left_as_it_is(tmp_path, party):
     assert found.stderr.startswith(f"counterfoil: {other} is no ledger of this simulator")
     assert 1 == len(found.stderr.splitlines())
     assert "# Notes\nof somebody" == other.read_text()
+
+
+def test_a_port_that_is_in_use_is_said_by_simulators_and_witnesses_too(tmp_path):
+    assert 0 == ended("witness", "create", tmp_path / "w", "--name", "w.example", home=tmp_path).returncode
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for command in (
+            ("simulate", "carrier", "--ledger", tmp_path / "labels"),
+            ("simulate", "payments", "--ledger", tmp_path / "paid"),
+            ("witness", "serve", tmp_path / "w"),
+        ):
+            found = ended(*command, "--port", port, home=tmp_path)
+
+            assert REFUSED == found.returncode
+            assert found.stderr.startswith(
+                f"counterfoil: nothing can listen at 127.0.0.1:{port}: Address already"
+            )
+            assert 1 == len(found.stderr.splitlines())

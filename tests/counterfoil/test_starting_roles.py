@@ -109,6 +109,27 @@ def reached_once(url):
         taking.join()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "203.0.113.1"], ids=["taken", "elsewhere"])
+def test_a_role_that_cannot_listen_where_it_is_to_ends_with_a_message_that_names_the_address(
+    database_url, tmp_path, host
+):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        hosts = ("COMMAND_API_HOST", "QUERY_API_HOST", "HEALTH_HOST")
+        ports = ("COMMAND_API", "QUERY_API", "RELAY_HEALTH", "PROJECTIONS_HEALTH", "PROCESSES_HEALTH")
+        settings = {
+            **{f"COUNTERFOIL_{name}": host for name in hosts},
+            **{f"COUNTERFOIL_{name}_PORT": str(port) for name in ports},
+        }
+        environment = running.environment(tmp_path, COUNTERFOIL_DATABASE_URL=database_url, **settings)
+        ended = {role: forking.run(running.command(role), env=environment, timeout=300) for role in ROLES}
+
+    assert dict.fromkeys(ROLES, EXIT_FAILED) == {role: each.returncode for role, each in ended.items()}
+    for each in ended.values():
+        assert f"counterfoil: nothing can listen at {host}:{port}: " in each.stderr
+        assert "Traceback" not in each.stderr
+
+
 def test_workers_and_commands_import_neither_routes_nor_what_only_apis_and_senders_call_with():
     """Every process reads the declared contexts: what these import, hundreds of processes pay for."""
     commands = "counterfoil.status, counterfoil.replaying, counterfoil.doctor"
