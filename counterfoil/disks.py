@@ -20,10 +20,20 @@ DAYS_BAD: Final = 3.0
 
 _LOOPBACK: Final = ("127.", "localhost", "::1", "/")
 
+READERS_OF_SETTINGS: Final = "pg_read_all_settings"
+"""Postgres' role whose members may read where its data is. Logins of ours have no right but to take their roles."""
+
+_TAKE_ROLE: Final = """
+select pg_catalog.set_config('role', %(role)s, false) where pg_catalog.pg_has_role(%(role)s, 'member')
+"""
 _DATA_DIRECTORY: Final = """
 select setting, pg_catalog.pg_backend_pid() from pg_catalog.pg_settings where name = 'data_directory'
 """
-"""No row for a login that may not read it: one that is neither superuser nor in pg_read_all_settings."""
+"""No row for a login that may not read it."""
+
+
+class NotShown(Exception):
+    """Postgres is on this machine, and its login may not read where."""
 
 
 class Disk(Struct, frozen=True):
@@ -40,15 +50,19 @@ class Disk(Struct, frozen=True):
 
 
 def postgres(database_url: str) -> Disk | None:
-    """The disk of the data directory; None when Postgres is not on this machine, or does not show where it is.
+    """The disk of the data directory; None when Postgres is not on this machine.
 
     Raises:
+        NotShown: it is, and does not show where.
         psycopg.Error: the database cannot be reached.
     """
     with database.connect(database_url, role=None, name="doctor") as connection:
-        row = connection.execute(_DATA_DIRECTORY).fetchone()
-        if row is None or not connection.info.host.startswith(_LOOPBACK):
+        if not connection.info.host.startswith(_LOOPBACK):
             return None
+        connection.execute(_TAKE_ROLE, {"role": READERS_OF_SETTINGS})
+        row = connection.execute(_DATA_DIRECTORY).fetchone()
+        if row is None:
+            raise NotShown
         try:
             # A server of `counterfoil up` has /proc/self/cwd: that is the server's folder, not ours. It is looked at
             # while the session is open, since /proc forgets its process with it.

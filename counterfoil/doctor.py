@@ -225,11 +225,7 @@ def _consumers(found: Status, parked: Mapping[Scope, int]) -> Iterator[Check]:
 
 def _disks(url: str, settings: Settings) -> Iterator[Check]:
     """Whether the log and the topics have room, before they have none."""
-    disk = disks.postgres(url)
-    if disk is None:
-        yield Check("disk of postgres", "ok", "on another machine: set an alarm there")
-    else:
-        yield _room("disk of postgres", disk, days=sizing.days_for(url, free=disk.free))
+    yield _disk_of_postgres(url)
     try:
         client = disks.kafka_client(settings)
         if client is None:
@@ -242,6 +238,17 @@ def _disks(url: str, settings: Settings) -> Iterator[Check]:
         yield Check("disk of kafka", "ok", "on other machines: set an alarm on those of the brokers")
     for each in found or ():
         yield _room("disk of kafka", each, days=None)
+
+
+def _disk_of_postgres(url: str) -> Check:
+    try:
+        disk = disks.postgres(url)
+    except disks.NotShown:
+        remedy = f"an administrator runs `grant {disks.READERS_OF_SETTINGS} to` this login, or sets an alarm"
+        return Check("disk of postgres", "note", f"this login may not read where it is: {remedy}")
+    if disk is None:
+        return Check("disk of postgres", "ok", "on another machine: set an alarm there")
+    return _room("disk of postgres", disk, days=sizing.days_for(url, free=disk.free))
 
 
 def _room(name: str, disk: disks.Disk, *, days: float | None) -> Check:

@@ -1,5 +1,6 @@
 """The doctor's quick look at a database: fine, never migrated, or damaged."""
 
+import contextlib
 import socket
 import time
 from pathlib import Path
@@ -138,6 +139,30 @@ def test_the_disk_of_a_postgres_on_this_machine_is_measured(database_url):
     assert disk is not None
     assert (Path(disk.directory) / "PG_VERSION").exists()
     assert 0 <= disk.used <= 1
+
+
+def test_the_disk_of_a_postgres_that_does_not_show_it_to_a_login_is_not_said_to_be_fine(
+    database_url, tmp_path
+):
+    with psycopg.connect(database_url, autocommit=True) as admin, a_login(admin, database_url) as url:
+        before = {each.name: each for each in doctor.examine(Settings(home=tmp_path, database_url=url))}
+        admin.execute("grant pg_read_all_settings to only_reads")
+        after = {each.name: each for each in doctor.examine(Settings(home=tmp_path, database_url=url))}
+
+    assert "note" == before["disk of postgres"].verdict
+    assert "grant pg_read_all_settings to" in before["disk of postgres"].message
+    assert str(disks.postgres(database_url).directory) in after["disk of postgres"].message
+
+
+@contextlib.contextmanager
+def a_login(admin, url):
+    """The address of one as `counterfoil roles --sql` makes those of auditors."""
+    admin.execute("create role only_reads login noinherit password 'only-reads'")
+    admin.execute("grant counterfoil_reader to only_reads")
+    try:
+        yield psycopg.conninfo.make_conninfo(url, user="only_reads", password="only-reads")
+    finally:
+        admin.execute("drop role only_reads")
 
 
 def test_a_broker_that_does_not_answer_is_reported_with_the_disks(database_url, tmp_path):
