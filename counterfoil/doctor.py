@@ -1,6 +1,6 @@
 """`counterfoil doctor`: which servers were found or would be taken, migrations, processes, quick invariants."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import psycopg
@@ -70,11 +70,11 @@ def examine(settings: Settings) -> Iterator[Check]:
         return
     try:
         contexts = declared.contexts(settings)
-        yield from _database(url, settings)
-        yield from _disks(url, settings)
-        yield from _undeclared(url, contexts)
-        yield from _timers(url, settings, contexts)
-        yield from _seal(url, settings)
+        if (yield from _database(url, settings)):
+            yield from _disks(url, settings)
+            yield from _undeclared(url, contexts)
+            yield from _timers(url, settings, contexts)
+            yield from _seal(url, settings)
         yield from _gateways(settings, contexts)
     except psycopg.Error as error:
         yield Check("postgres", "bad", f"the log cannot be read: {str(error).strip()}")
@@ -141,13 +141,14 @@ def _would_start(name: str) -> Check:
     return Check(name, "ok", f"would start {what} {program.version} from {program.origin}")
 
 
-def _database(url: str, settings: Settings) -> Iterator[Check]:
+def _database(url: str, settings: Settings) -> Generator[Check, None, bool]:
+    """What the log and its readers are like; returns whether more can be read of them."""
     try:
         comparison = migrating.compare(url, of=migrating.components)
         migrations.require(comparison)
     except migrations.MigrationError as error:
         yield Check("migrations", "bad", str(error))
-        return
+        return False
     yield _migrations(comparison)
     found = status.read(url)
     yield Check("installation", "ok", found.log.installation)
@@ -155,6 +156,7 @@ def _database(url: str, settings: Settings) -> Iterator[Check]:
     yield from _consumers(found, status.parked(url, found))
     if (warning := open_shops.warning(settings, url)) is not None:
         yield Check("identity", "note", warning)
+    return True
 
 
 def _keys(settings: Settings) -> Iterator[Check]:

@@ -35,7 +35,7 @@ def test_a_database_that_was_never_migrated_is_reported(postgres, tmp_path):
         found = verdicts(tmp_path, url)
         admin.execute("drop database counterfoil_never_migrated")
 
-    assert found["migrations"] == "bad"
+    assert [name for name, verdict in found.items() if verdict == "bad"] == ["migrations"]
 
 
 DAMAGES = {
