@@ -23,6 +23,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from runtime.listening import listening_at
+from runtime.repeated_lines import OnceInAWhile
 from runtime.version import version
 
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
@@ -62,6 +63,7 @@ def configure_logging(level: str = "INFO", *, process: str, stream: TextIO | Non
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream or sys.stderr)
+    handler.addFilter(OnceInAWhile("kafka"))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*stamp, structlog.stdlib.add_logger_name],

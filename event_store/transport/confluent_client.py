@@ -1,7 +1,6 @@
 """The adapter of confluent-kafka: librdkafka, whose threads fetch, send and keep the group outside the interpreter."""
 
 import logging
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -47,13 +46,6 @@ QUEUE_BACKOFF_MS: Final = 50
 """How long the next fetch waits once as much is queued."""
 READER_GROUP: Final = "counterfoil.newest"
 """librdkafka wants a group's name even where nothing is committed and nobody joins."""
-REPEATED_LOG_S: Final = 10.0
-"""How long the same line of librdkafka's log is kept back: a refused connection is tried again every 50 ms."""
-
-LINES_KEPT: Final = 256
-"""Different lines whose time is remembered."""
-
-_NUMBERS: Final = re.compile(r"\d+")
 _REFUSED: Final = frozenset({
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -70,6 +62,9 @@ _PASSING: Final = frozenset({
 
 log = structlog.get_logger()
 
+_LOGGER: Final = logging.getLogger("kafka.librdkafka")
+"""Takes librdkafka's lines into the log of the process."""
+
 
 class _Record(msgspec.Struct, gc=False):
     """A fetched message without the client's object around it."""
@@ -78,24 +73,6 @@ class _Record(msgspec.Struct, gc=False):
     key: bytes | None
     value: bytes | None
     headers: Headers
-
-
-class _Log:
-    """Takes librdkafka's lines into the log of the process, each once in a while."""
-
-    def __init__(self) -> None:
-        self._said_at: dict[str, float] = {}
-        self._logger = logging.getLogger("kafka.librdkafka")
-
-    def log(self, level: int, template: str, facility: str, client: str, text: str) -> None:
-        """Called by the client's poll and flush."""
-        now, line = time.monotonic(), _NUMBERS.sub("#", facility + text)
-        if now - self._said_at.get(line, float("-inf")) < REPEATED_LOG_S:
-            return
-        if len(self._said_at) >= LINES_KEPT:
-            self._said_at.clear()
-        self._said_at[line] = now
-        self._logger.log(level, template, facility, client, text)
 
 
 class ConfluentClient:
@@ -117,7 +94,7 @@ class ConfluentClient:
     def ensure_topic(self, name: str, *, partitions: int, configs: Mapping[str, str]) -> Ensured:
         """Create a topic if it is missing and wait until every partition has a leader."""
         kafka_client.knock(self._servers)
-        admin = AdminClient(self._settings, logger=_Log())
+        admin = AdminClient(self._settings, logger=_LOGGER)
         deadline = time.monotonic() + REQUEST_TIMEOUT_S
         try:
             created = name not in self._answered(admin) and _create(admin, name, partitions, configs)
@@ -157,7 +134,7 @@ class ConfluentClient:
     def newest(self, topic: str, *, partitions: int) -> dict[Partition, Fetched]:
         """Read the newest message of every partition that holds one."""
         kafka_client.knock(self._servers)
-        consumer = Consumer(self._consuming(READER_GROUP), logger=_Log())
+        consumer = Consumer(self._consuming(READER_GROUP), logger=_LOGGER)
         try:
             self._answered(consumer)
             return _newest(consumer, [TopicPartition(topic, number) for number in range(partitions)])
@@ -178,7 +155,7 @@ class ConfluentClient:
                 "heartbeat.interval.ms": kafka_client.HEARTBEAT_INTERVAL_MS,
                 "max.poll.interval.ms": kafka_client.POLL_INTERVAL_MAX_MS,
             },
-            logger=_Log(),
+            logger=_LOGGER,
         )
         try:
             self._answered(consumer)
@@ -300,7 +277,7 @@ class _Producer:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._acknowledged = 0
         self._failures: set[str] = set()
-        self.raw = RawProducer({**settings, "on_delivery": self._report}, logger=_Log())
+        self.raw = RawProducer({**settings, "on_delivery": self._report}, logger=_LOGGER)
 
     def send(self, topic: str, messages: Iterable[tuple[Partition, Message]]) -> None:
         """Send all in one flush; a report must have come for each."""

@@ -11,7 +11,7 @@ import pytest
 import structlog
 from prometheus_client.exposition import generate_latest
 
-from runtime import telemetry
+from runtime import repeated_lines, telemetry
 from runtime.telemetry import HttpMetrics, Readiness, new_registry, serve_health
 from runtime.version import version
 
@@ -66,6 +66,38 @@ def test_a_librarys_log_lines_have_the_same_form(lines):
 
     [line] = lines()["broker 7 is gone"]
     assert ("warning", "kafka", "relay") == (line["level"], line["logger"], line["process"])
+
+
+def test_what_a_client_of_kafka_says_again_and_again_is_logged_once_in_a_while(lines, monkeypatch):
+    client, others = logging.getLogger("kafka.librdkafka"), logging.getLogger("uvicorn.error")
+    for milliseconds in (4, 0):
+        client.error("%s refused (after %dms)", "FAIL", milliseconds)
+        others.error("started anew")
+    client.error("timed out")
+    monkeypatch.setattr(repeated_lines, "REPEATED_LOG_S", 0.0)
+    client.error("%s refused (after %dms)", "FAIL", 7)
+
+    found = lines()
+    assert {
+        "FAIL refused (after 4ms)",
+        "timed out",
+        "FAIL refused (after 7ms)",
+        "started anew",
+    } <= found.keys()
+    assert "FAIL refused (after 0ms)" not in found
+    assert 2 == len(found["started anew"])
+
+
+def test_a_connection_that_a_client_of_kafka_lost_has_no_trace_and_a_defect_has_one(lines):
+    for error in (ConnectionResetError("lost"), KeyError("defect")):
+        try:
+            raise error
+        except (OSError, KeyError):
+            logging.getLogger("kafka.net.transport").exception("%s is closed", type(error).__name__)
+
+    found = lines()
+    assert "exception" not in found["ConnectionResetError is closed"][0]
+    assert "KeyError: 'defect'" in found["KeyError is closed"][0]["exception"]
 
 
 def test_lines_below_the_level_are_not_written(lines):

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import logging
 import secrets
 import socket
 import threading
@@ -15,7 +14,6 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from prometheus_client import CollectorRegistry
 
 from event_store.transport import (
-    confluent_client,
     kafka_client,
     kafka_python_client,
     kafka_transport,
@@ -164,20 +162,3 @@ def test_waiting_for_a_broker_that_is_silent_gathers_no_threads_of_librdkafka(mo
 
         # The system may show one for a moment that has ended.
         carrying.wait_until(lambda: threads_of_the_system() <= before, what="an end of all new threads")
-
-
-def test_what_librdkafka_says_again_and_again_is_logged_once_in_a_while(monkeypatch, caplog):
-    said = confluent_client._Log()
-    for milliseconds in (4, 0):
-        said.log(logging.ERROR, "%s [%s] %s", "FAIL", "counterfoil#1", f"refused (after {milliseconds}ms)")
-    said.log(logging.ERROR, "%s [%s] %s", "REQTMOUT", "counterfoil#1", "timed out")
-    monkeypatch.setattr(confluent_client, "REPEATED_LOG_S", 0.0)
-    said.log(logging.ERROR, "%s [%s] %s", "FAIL", "counterfoil#1", "refused (after 7ms)")
-
-    assert ["after 4ms", "timed out", "after 7ms"] == [
-        words
-        for record in caplog.records
-        for words in ("after 4ms", "timed out", "after 7ms")
-        if words in record.getMessage()
-    ]
-    assert {"kafka.librdkafka"} == {record.name for record in caplog.records}
