@@ -1,7 +1,7 @@
 """Bringing a database to this version: the migrations of every package, in the order they build on each other."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from typing import Final
 
@@ -81,9 +81,10 @@ def phases_of(*, pre: bool, post: bool) -> Sequence[Phase]:
     return tuple(phase for phase in PHASES if asked[phase]) or PHASES
 
 
-def migrate_everywhere(settings: Settings, phases: Sequence[Phase]) -> list[str]:
-    """The same in every database of an installation."""
-    return [name for url, of in places(settings) for name in migrate(url, phases=phases, of=of)]
+def migrate_everywhere(settings: Settings, phases: Sequence[Phase]) -> Iterator[str]:
+    """The same in every database of an installation; the names of one are known before the next is begun."""
+    for url, of in places(settings):
+        yield from migrate(url, phases=phases, of=of)
 
 
 def due_everywhere(settings: Settings, phases: Sequence[Phase]) -> list[Migration]:

@@ -140,8 +140,12 @@ def migrate(
             "\n".join(f"-- {each.label}\n{each.text}" for each in migrating.due_everywhere(settings, phases))
         )
         return
-    applied = migrating.migrate_everywhere(settings, phases)
-    print("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
+    nothing = True
+    for name in migrating.migrate_everywhere(settings, phases):
+        print(f"applied {name}")
+        nothing = False
+    if nothing:
+        print("nothing to apply")
 
 
 @app.command("roles")

@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from counterfoil import doctor, migrating
+from counterfoil.cli import main
 from counterfoil.cli.answering import EXIT_FAILED, EXIT_NOT_MIGRATED
 from devservers import child
 from devservers.standalone import ROLES
@@ -195,6 +196,24 @@ def test_what_may_come_after_deployment_is_logged_and_no_reason_not_to_start(
     )
     assert "counterfoil migrate --post" in line["hint"]
     assert "note" == verdict_on_migrations(database_url, tmp_path)
+
+
+def test_what_was_applied_to_the_log_is_printed_where_the_key_database_is_not_reached(
+    database_url, tmp_path, monkeypatch, capsys
+):
+    ours = migrating.components()
+    (tmp_path / "0001_added.sql").write_text("-- pre-deployment\nselect 1;")
+    monkeypatch.setattr(migrating, "components", lambda: (*ours, Component("later", tmp_path)))
+    nowhere = f"postgresql://nobody@127.0.0.1:{child.free_port()}/none"
+    for name, value in running.environment(
+        tmp_path, COUNTERFOIL_DATABASE_URL=database_url, COUNTERFOIL_KEYS_DATABASE_URL=nowhere
+    ).items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(psycopg.OperationalError):
+        main.migrate()
+
+    assert "applied later/0001_added.sql\n" == capsys.readouterr().out
 
 
 def test_a_database_that_is_ahead_is_no_reason_not_to_start(database_url, tmp_path):
