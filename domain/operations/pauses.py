@@ -48,7 +48,7 @@ class ConsumerUnknown(Unknown):
     known: list[str]
 
     def __str__(self) -> str:
-        return f"there is no consumer {self.consumer}; there are {', '.join(self.known)}"
+        return f"there is no consumer {self.consumer} that can be paused; there are {', '.join(self.known)}"
 
 
 @dataclass(kw_only=True, eq=False)

@@ -34,7 +34,7 @@ def test_a_consumer_is_paused_and_resumed_from_the_command_line(database_url, tm
     assert ({"timers"}, set()) == (meanwhile, paused(database_url))
     assert [1, 1] == [each.exit_code for each in refused]
     assert "timers is not paused" in refused[0].stderr
-    assert "there is no consumer acts" in refused[1].stderr
+    assert "there is no consumer acts that can be paused; there are " in refused[1].stderr
     with database.connect(database_url, role="counterfoil_reader", name="test") as conn:
         events = reading.read_stream(conn, "pauses-timers")
     assert ["operator:jo"] * 2 == [decode_metadata(each.metadata).actor for each in events]
