@@ -111,6 +111,10 @@ def read(path: Path) -> Sequence[bytes]:
     """
     try:
         content = durable.read_private(path, bytes_max=_FILE_BYTES_MAX)
+    except FileNotFoundError as error:
+        raise MasterKeyError(
+            f"there is no master key: {path}: the first command API makes it; start one, or copy its file here"
+        ) from error
     except OSError as error:
         raise MasterKeyError(f"the master key cannot be read: {path}: {error.strerror}") from error
     except durable.ReadableByOthers as error:

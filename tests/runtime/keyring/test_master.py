@@ -29,6 +29,13 @@ def test_a_file_is_its_owners_alone_and_stays_as_it_was_made(path):
     assert before == path.read_bytes()
 
 
+def test_where_no_key_was_made_yet_it_is_said_by_what(path):
+    with pytest.raises(
+        MasterKeyError, match="the first command API makes it; start one, or copy its file here"
+    ):
+        master.read(path.with_name("none"))
+
+
 def test_a_file_that_others_may_read_is_refused(path):
     path.chmod(0o640)
 
