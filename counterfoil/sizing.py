@@ -237,7 +237,11 @@ def lines(sizes: Sizes) -> list[str]:
         )
     if sizes.capacity is not None:
         days = sizes.days_until_full
-        until = "never at this rate" if days is None else f"in {days:,.0f} days at this rate"
+        until = (
+            "nobody knows when: events of an hour are needed"
+            if days is None
+            else f"in {days:,.0f} days at this rate"
+        )
         shown.append(f"full     {_readable(sizes.capacity)} {until}")
     return shown
 

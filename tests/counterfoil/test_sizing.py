@@ -13,6 +13,7 @@ from counterfoil.cli.answering import EXIT_USAGE
 from counterfoil.cli.main import app
 from runtime import database
 from tests import forking
+from tests.event_store.transport import carrying
 
 ORDERS_EVENTS = 600
 
@@ -90,6 +91,15 @@ def test_an_empty_log_has_no_growth(database_url):
 
     assert (None, None) == (sizes.growth, sizes.days_until_full)
     assert sizing.lines(sizes)
+
+
+def test_when_a_disk_is_full_is_not_said_of_a_log_that_is_too_young(database_url):
+    carrying.append(database_url, 5)
+    (line,) = (
+        each for each in sizing.lines(sizing.read(database_url, capacity_gb=1)) if each.startswith("full ")
+    )
+
+    assert line.endswith("1.00 GB nobody knows when: events of an hour are needed")
 
 
 def test_the_command_prints_sizes_for_people_and_for_programs(url):
