@@ -63,6 +63,7 @@ class Running(Struct, frozen=True):
     servers: dict[str, str]  # version and origin by name
     contexts: str | None = None  # the setting, for commands that are given none
     contexts_in: str | None = None  # the directory in which it was started
+    ready: bool = True  # every process takes work; operators may have to act before
 
 
 def run_folder(home: Path) -> Path:

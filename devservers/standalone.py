@@ -159,6 +159,7 @@ class _Shop:
         self._keepers: list[ServerKeeper] = []
         self._roles: list[Role] = []
         self._ports: dict[str, int] = {}
+        self._ready = False
         self._stop_supervising = threading.Event()
         self._threads: list[threading.Thread] = []
         self._writing = threading.Lock()
@@ -241,9 +242,11 @@ class _Shop:
                 process.start()
         self._keep("keep-roles", self._keep_roles)
         self._keep("rotate-logs", self._rotate_logs)
+        self.write_state()  # a log that was restored is fenced before relay and workers are ready
         self._wait_until_ready()
         if self._gateway:
             self._start_gateway()
+        self._ready = True
         self.write_state()
         addresses = self.state().addresses
         progress.say(f"command API {addresses.command_api}, query API {addresses.query_api}, logs in {logs}")
@@ -322,6 +325,7 @@ class _Shop:
             ),
             processes=processes,
             servers={name: f"{report.version} ({report.origin})" for name, report in reports.items()},
+            ready=self._ready,
             contexts=self._settings.contexts,
             contexts_in=str(Path.cwd()),
         )
@@ -355,8 +359,11 @@ class _Shop:
         supervisor.keep_logs_short(logs, stop=self._stop_supervising)
 
     def _wait_until_ready(self) -> None:
+        """Wait for all but the sealer: a shop sells also while its log contradicts what was sealed."""
         give_up = time.monotonic() + READY_WITHIN_S
         for role in self._roles:
+            if role.command == SEALER:
+                continue
             url = f"http://{_host_of(self._settings, role.command)}:{self._ports[role.name]}/readyz"
             while not answers_ok(url):
                 self.require_no_refusal()

@@ -118,7 +118,7 @@ class Up:
     def _is_ready(self):
         """Whether the state file is this process's own, not one that a killed predecessor left."""
         try:
-            return self.state["pid"] == self.process.pid
+            return self.state["pid"] == self.process.pid and self.state["ready"]
         except FileNotFoundError:
             return False
 
