@@ -105,14 +105,22 @@ def append_requests(url: str, requests: Sequence[AppendRequest]) -> list[Verdict
 def request_for(stream: str, version: int, events: Sequence[Event]) -> AppendRequest:
     """What a caller asks for; the same append has the same key."""
     key = hashlib.sha256(f"{stream} {version}".encode()).digest()
-    metadata = encode_metadata(
-        Metadata(actor="tester", command="test", correlation_id=stream, nonce=new_nonce())
+    return AppendRequest(
+        key[:16], key, tuple(_new_event(stream, event) for event in events), (Expectation(stream, version),)
     )
-    events = tuple(
-        NewEvent(stream, *codec.encode(event), metadata, partition_key_of(event), tags_of(event))
-        for event in events
+
+
+def _new_event(stream: str, event: Event) -> NewEvent:
+    partition_key, tags = partition_key_of(event), tags_of(event)
+    metadata = Metadata(
+        actor="tester",
+        command="test",
+        correlation_id=stream,
+        nonce=new_nonce(),
+        tags=tags,
+        partition_key=partition_key,
     )
-    return AppendRequest(key[:16], key, events, (Expectation(stream, version),))
+    return NewEvent(stream, *codec.encode(event), encode_metadata(metadata), partition_key, tags)
 
 
 async def _append(url: str, requests: Sequence[AppendRequest]) -> list[Verdict]:
