@@ -13,9 +13,12 @@ from counterfoil.cli.answering import EXIT_USAGE
 from counterfoil.cli.main import app
 from runtime import database
 from tests import forking
+from tests.architecture import test_plans
 from tests.event_store.transport import carrying
 
 ORDERS_EVENTS = 600
+WIDE = test_plans.FILL.replace("'{}', '{}'", "'{}', to_json(repeat('x', 1500))")
+"""Events of some size, as those of a shop: what the planner chooses depends on it."""
 
 
 @pytest.fixture
@@ -53,6 +56,17 @@ def test_a_large_log_is_sampled(url, monkeypatch):
 
     assert sizes.sampled_events == 100 < sizes.position
     assert sizes.position == pytest.approx(sum(each.events for each in sizes.types), abs=len(sizes.types))
+
+
+def test_samples_of_a_large_log_are_read_by_position(database_url):
+    starts = list(range(1, test_plans.EVENTS, test_plans.EVENTS // sizing.SAMPLES))
+    with database.connect(database_url, role="counterfoil_owner", name="test") as connection:
+        connection.execute(WIDE, {"events": test_plans.EVENTS, "streams": test_plans.STREAMS})
+        connection.execute("analyze log.event")
+        used, scanned = test_plans.plan(connection, sizing._SAMPLED, {"starts": starts, "each": 10})
+
+    assert set() == scanned
+    assert {"event_pkey"} == used
 
 
 def test_growth_and_capacity_say_when_a_disk_is_full(url):
