@@ -13,6 +13,7 @@ from commands import log_reading
 from event_store.log import paging, reading
 from event_store.transport import partition_log
 from projections import checkpoints, snapshots
+from read_api.audit import subject
 from runtime import database
 
 EVENTS: Final = 20_000
@@ -47,6 +48,11 @@ FILL_TAGS: Final = """
 insert into log.tag (tag, type, position)
 select 'sku:' || position %% 1000, type, position from log.event
 """
+AS_IF_LARGE: Final = """
+select set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+    set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)
+"""
+"""What the planner does of itself where reading all events costs more than some thousand by an index."""
 NEXT_TAGGED: Final = (
     "select t.position from log.tag t where t.tag = %s and t.type = %s and t.position >= %s"
     " order by t.position limit 1"
@@ -191,6 +197,26 @@ def test_checkpoints_that_move_are_not_compared_with_all_others_before_the_first
 
     assert row is not None
     assert "Nested Loop" not in {node["Node Type"] for node in _nodes(row[0][0]["Plan"])}
+
+
+def test_of_a_customer_with_very_many_events_no_more_are_read_than_are_exported(filled: psycopg.Connection):
+    most = 100
+    with filled.transaction(force_rollback=True):
+        filled.execute(
+            "insert into log.tag (tag, type, position) select 'customer:7', type, position from log.event"
+        )
+        filled.execute(AS_IF_LARGE)
+        row = filled.execute(
+            "explain (analyze, format json) " + subject._EVENTS, {"customer": "7", "most": most}
+        ).fetchone()
+
+    assert row is not None
+    read = [
+        node["Actual Rows"] * node["Actual Loops"]
+        for node in _nodes(row[0][0]["Plan"])
+        if node.get("Relation Name") == "event"
+    ]
+    assert most == max(read)
 
 
 def plan(connection: psycopg.Connection, statement: LiteralString, given: Any) -> tuple[set[str], set[str]]:

@@ -3,6 +3,7 @@
 import pytest
 
 from counterfoil.testing import http
+from read_api.audit import subject
 from tests.customers.conftest import opened
 
 pytestmark = pytest.mark.anyio
@@ -130,3 +131,14 @@ async def test_an_export_has_everything_of_a_customer_up_to_a_position(shop):
     assert plain("12 St James's Square") == payloads[2]["lines"]
     (await shop.queries.get("/v1/customers/nobody/export")).then_refused(404, "not-found")
     (await shop.queries.get("/v1/customers/17850/export?a=1")).then_refused(400, "invalid-parameter")
+
+
+async def test_an_export_of_very_many_events_has_the_first_and_says_so(shop, monkeypatch):
+    monkeypatch.setattr(subject, "EVENTS_MAX", 2)
+    await shop.commands.post("/v1/customers", ADA)
+    for number in range(2):
+        await shop.commands.post("/v1/customers/17850/addresses", {**HOME, "address_id": f"home-{number}"})
+    export = (await shop.queries.get("/v1/customers/17850/export")).body
+
+    assert (3, False) == (export["position"], export["complete"])
+    assert [1, 2] == [event["position"] for event in export["events"]]
