@@ -20,15 +20,17 @@ create index on {table} (slug, listing_id);
 create index on {table} (created_at, listing_id);
 create index on {table} (archived, created_at, listing_id);
 
+-- Each publication that ended leaves a tombstone, so of these tables most may be tombstones: lists do not pass through them.
+
 -- view: channel_listing
-create index on {table} (starts_at, channel, listing_id);
-create index on {table} (channel, starts_at, listing_id);
+create index on {table} (starts_at, channel, listing_id) where not deleted;
+create index on {table} (channel, starts_at, listing_id) where not deleted;
 
 -- view: category_listing
-create index on {table} (category_id, channel, starts_at, listing_id);
-create index on {table} (category_id, starts_at, channel, listing_id);
-create index on {table} (starts_at, category_id, channel, listing_id);
-create index on {table} (channel, starts_at, category_id, listing_id);
+create index on {table} (category_id, channel, starts_at, listing_id) where not deleted;
+create index on {table} (category_id, starts_at, channel, listing_id) where not deleted;
+create index on {table} (starts_at, category_id, channel, listing_id) where not deleted;
+create index on {table} (channel, starts_at, category_id, listing_id) where not deleted;
 
 -- view: product_search
 alter table {table} add column words tsvector generated always as (

@@ -20,6 +20,7 @@ from projections import builds
 from projections.columns import Column
 from projections.storing import BuildId
 from projections.view import View
+from read_api.catalogue import CATEGORY_LISTINGS, CHANNEL_LISTINGS
 from read_api.lists import statements
 from read_api.lists.declaring import Comparison, Filter, ListOf, Sort, by_member
 from read_api.ordering import HISTORIES, ORDERS
@@ -57,6 +58,9 @@ FILLED: Final = {
     "timestamptz": "'2020-01-01'::timestamptz + n * interval '1 minute'",
     "json": "json_build_array('value ' || n % 5)",
 }
+
+LEFT: Final = 200
+"""Rows that are left where nearly all were removed."""
 
 
 class Combination(Struct, frozen=True):
@@ -245,6 +249,38 @@ def test_a_page_with_rows_folded_back_reads_its_index_in_order_too(
         sought = members_of(asked) or any(each.few for each in asked.filters)
         assert parents == {"Limit"} or sought, f"{asked}: {parents}"
         assert "Seq Scan" not in {node["Node Type"] for _, node in found}, str(asked)
+
+
+@pytest.mark.parametrize("listed", [CHANNEL_LISTINGS, CATEGORY_LISTINGS], ids=lambda each: each.path)
+def test_a_page_passes_through_no_rows_that_were_removed(listed: ListOf, filled: psycopg.Connection):
+    table = described(filled, listed.view)
+    with filled.transaction(force_rollback=True):
+        bury(filled, listed.view)
+        found = {str(asked): removed(filled, asked, table) for asked in combinations(listed)}
+
+    assert max(found.values()) <= LEFT, found
+
+
+def bury(connection: psycopg.Connection, view: View[Any]) -> None:
+    """Make tombstones of all rows but `LEFT`."""
+    emptied = [
+        sql.SQL("{} = null, ").format(sql.Identifier(each.name))
+        for each in view.columns
+        if each.name not in view.key
+    ]
+    connection.execute(
+        sql.SQL("update {} set {}deleted = true where position > {}").format(
+            table_of(view), sql.SQL("").join(emptied), LEFT
+        )
+    )
+    connection.execute(sql.SQL("analyze {}").format(table_of(view)))
+
+
+def removed(connection: psycopg.Connection, asked: Combination, table: tables.Table) -> float:
+    """How many rows a page reads and leaves out."""
+    explained = sql.SQL("explain (analyze, format json) ") + page(asked, table)
+    (found,) = connection.execute(explained, values(asked)).fetchone() or ()
+    return sum(node.get("Rows Removed by Filter", 0) for _, node in nodes(found[0]["Plan"]))
 
 
 def test_reading_by_key_uses_the_key(filled: psycopg.Connection):
