@@ -38,7 +38,7 @@ def select_page(
     table: Table, filters: Iterable[Filter], sort: Sort, *, falling: bool, after: bool
 ) -> sql.Composed:
     """One page; `after`: behind a place."""
-    narrowed = [*map(_test, filters), *([_behind(sort, falling=falling)] if after else [])]
+    narrowed = _narrowed(filters, sort, falling=falling, after=after)
     return _PAGE.format(**_parts(table, narrowed), order=_order(sort, falling=falling))
 
 
@@ -56,7 +56,7 @@ def select_folded_back(
     table: Table, filters: Iterable[Filter], sort: Sort, *, key: str, falling: bool, after: bool
 ) -> sql.Composed:
     """One page of the rows of keys that have not changed, and of those given as they were."""
-    narrowed = [*map(_test, filters), *([_behind(sort, falling=falling)] if after else [])]
+    narrowed = _narrowed(filters, sort, falling=falling, after=after)
     return _FOLDED_BACK.format(
         **_parts(table, narrowed),
         names=_commas(sql.Identifier(name) for name in table.columns),
@@ -69,11 +69,7 @@ def select_moved(
     table: Table, filters: Iterable[Filter], sort: Sort, *, falling: bool, after: bool, upto: bool
 ) -> sql.Composed:
     """Whether any row between two places, tombstones included, changed behind a position."""
-    narrowed = [
-        *map(_test, filters),
-        *([_behind(sort, falling=falling)] if after else []),
-        *([_upto(sort, falling=falling)] if upto else []),
-    ]
+    narrowed = _narrowed(filters, sort, falling=falling, after=after, upto=upto)
     return _MOVED.format(**_parts(table, narrowed))
 
 
@@ -106,18 +102,33 @@ _TESTS: Final = {
 }
 
 
-def _behind(sort: Sort, *, falling: bool) -> sql.Composed:
-    return _compared(sort, sql.SQL("<" if falling else ">"), AFTER)
+def _narrowed(
+    filters: Iterable[Filter], sort: Sort, *, falling: bool, after: bool, upto: bool = False
+) -> list[sql.Composed]:
+    filters = list(filters)
+    compared = _undecided(sort, filters)
+    narrowed = [_test(each) for each in filters]
+    if after:
+        narrowed.append(_compared(compared, sql.SQL("<" if falling else ">"), AFTER))
+    if upto:
+        narrowed.append(_compared(compared, sql.SQL(">=" if falling else "<="), LAST))
+    return narrowed
 
 
-def _upto(sort: Sort, *, falling: bool) -> sql.Composed:
-    return _compared(sort, sql.SQL(">=" if falling else "<="), LAST)
+def _undecided(sort: Sort, filters: Sequence[Filter]) -> list[str]:
+    """The columns of a sort in which rows still differ.
+
+    The planner judges by the first column alone how many rows are behind a place: where all have one value in it, it
+    takes them for none, and reads an index that hardly narrows them.
+    """
+    decided = {each.column for each in filters if each.comparison is Comparison.EQUAL}
+    return [name for name in sort.columns if name not in decided] or list(sort.columns)
 
 
-def _compared(sort: Sort, sign: sql.SQL, prefix: str) -> sql.Composed:
-    columns = _commas(sql.Identifier("t", name) for name in sort.columns)
-    values = _commas(sql.Placeholder(f"{prefix}{name}") for name in sort.columns)
-    return sql.SQL(" and ({}) {} ({})").format(columns, sign, values)
+def _compared(columns: Sequence[str], sign: sql.SQL, prefix: str) -> sql.Composed:
+    names = _commas(sql.Identifier("t", name) for name in columns)
+    values = _commas(sql.Placeholder(f"{prefix}{name}") for name in columns)
+    return sql.SQL(" and ({}) {} ({})").format(names, sign, values)
 
 
 def _order(sort: Sort, *, falling: bool) -> sql.Composed:

@@ -22,7 +22,7 @@ from projections.storing import BuildId
 from projections.view import View
 from read_api.catalogue import CATEGORY_LISTINGS, CHANNEL_LISTINGS
 from read_api.lists import statements
-from read_api.lists.declaring import Comparison, Filter, ListOf, Sort, by_member
+from read_api.lists.declaring import OWNER, Comparison, Filter, ListOf, Sort, by_member
 from read_api.ordering import HISTORIES, ORDERS
 from read_api.reading import rows, tables
 from runtime import database
@@ -61,6 +61,11 @@ FILLED: Final = {
 
 LEFT: Final = 200
 """Rows that are left where nearly all were removed."""
+SKEWED: Final = sql.SQL("""
+update {table} set customer_id = 'buyer ' || position % 1000,
+    status = case when position % 20 = 0 then 'cancelled' else 'shipped' end
+""")
+"""Most orders are in one status, and of one buyer there are few."""
 
 
 class Combination(Struct, frozen=True):
@@ -281,6 +286,23 @@ def removed(connection: psycopg.Connection, asked: Combination, table: tables.Ta
     explained = sql.SQL("explain (analyze, format json) ") + page(asked, table)
     (found,) = connection.execute(explained, values(asked)).fetchone() or ()
     return sum(node.get("Rows Removed by Filter", 0) for _, node in nodes(found[0]["Plan"]))
+
+
+def test_behind_a_place_the_orders_of_a_buyer_are_not_sought_among_all_of_their_status(
+    filled: psycopg.Connection,
+):
+    table, sort = described(filled, HISTORIES.view), HISTORIES.sorts[1]
+    narrowed = [HISTORIES.own, HISTORIES.by_name["status"]]
+    place = statements.place(statements.AFTER, sort, ["shipped", BETWEEN["timestamptz"], "key 9000"])
+    with filled.transaction(force_rollback=True):
+        filled.execute(SKEWED.format(table=table_of(HISTORIES.view)))
+        filled.execute(sql.SQL("analyze {}").format(table_of(HISTORIES.view)))
+        for falling in (False, True):
+            statement = statements.select_page(table, narrowed, sort, falling=falling, after=True)
+            found = plan_of(filled, statement, {OWNER: "buyer 7", "status": "shipped", "limit": 21, **place})
+
+            used = {node["Index Name"] for _, node in found if "Index Name" in node}
+            assert {"order_history_s1_b1_customer_id_placed_at_order_id_idx"} == used
 
 
 def test_reading_by_key_uses_the_key(filled: psycopg.Connection):
