@@ -59,6 +59,7 @@ alter table {table} add column words tsvector generated always as (
 alter table {table} add column facet_list text[] generated always as (string_to_array(facets, E'\n')) stored;
 create index on {table} using gin (words) with (fastupdate = off);
 create index on {table} using gin (facet_list) with (fastupdate = off);
+create index on {table} using gin ((channels::jsonb)) with (fastupdate = off);
 
 -- view: title_word with pg_trgm
 create index on {table} using gin (word {extension}.gin_trgm_ops) with (fastupdate = off);

@@ -123,7 +123,10 @@ _WEIGHTS: Final = sql.Literal([0.0, 0.2, 0.6, 1.0])
 """Of nothing, of descriptions and properties (C), of SKUs (B), of titles (A)."""
 _OF_SKU: Final = sql.SQL(" and t.facet_list @> %(of_sku)s::text[]")
 _OF_LISTING: Final = sql.SQL(" and l.facet_list @> %(of_listing)s::text[]")
-_IN_CHANNEL: Final = sql.SQL(" and (l.channels ->> %(channel)s)::timestamptz <= now()")
+_IN_CHANNEL: Final = sql.SQL(
+    " and l.channels::jsonb ? %(channel)s and (l.channels ->> %(channel)s)::timestamptz <= now()"
+)
+"""Few listings may be in a channel, or none: the first condition has an index, the second says from when."""
 _IN_CURRENCY: Final = sql.SQL(" and t.currency = %(currency)s and t.price is not null")
 _AT_LEAST: Final = sql.SQL(" and t.price >= %(price_min)s")
 _AT_MOST: Final = sql.SQL(" and t.price <= %(price_max)s")

@@ -377,6 +377,7 @@ def test_too_many_to_count_are_not_counted(shop, monkeypatch):
         ({"q": "heart"}, {"ts_filter(words", "words @@"}),
         ({"q": "heart mug", "facets": "stock:in,category:kitchen"}, {"ts_filter(words", "words @@"}),
         ({"facets": "category:kitchen", "channel": "web"}, {"facet_list @>"}),
+        ({"channel": "nowhere"}, {"channels)::jsonb ?"}),
         ({"currency": "GBP", "price_min": "2.05", "price_max": "2.15"}, {"price >="}),
     ],
 )
