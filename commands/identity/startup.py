@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -40,6 +42,8 @@ from runtime.settings import Settings
 
 CONNECTIONS: Final = 4
 CHORES_EVERY_S: Final = 10.0
+SESSIONS_FORGOTTEN_EVERY_S: Final = 3_600.0
+"""No index has the end of a session, since every login would write it; so all sessions are read, now and then."""
 LINKS_PAUSE_S: Final = 2.0
 """How long requests for links wait after one that could not be handled."""
 
@@ -164,6 +168,7 @@ async def sessions_of(
 
 async def _chores(sessions: Sessions, clients: Clients, links: Links, addresses: AddressChores) -> None:
     """Finish what processes that died left undone, and forget what is over."""
+    vault, sessions_forgotten_at = sessions.accounts.vault, -math.inf
     while True:
         await asyncio.sleep(CHORES_EVERY_S)
         try:
@@ -171,7 +176,10 @@ async def _chores(sessions: Sessions, clients: Clients, links: Links, addresses:
             await sessions.finish_passwords()
             await sessions.accounts.sweep()
             await clients.sweep()
-            await sessions.accounts.vault.forget()
+            await vault.forget_denials()
+            if time.monotonic() - sessions_forgotten_at >= SESSIONS_FORGOTTEN_EVERY_S:
+                await vault.forget_sessions()
+                sessions_forgotten_at = time.monotonic()
             await sessions.attempts.forget()
             await links.rows.forget()
             await addresses.seal_plain()

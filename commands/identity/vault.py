@@ -433,11 +433,15 @@ class Vault:
         async with self._connection() as connection:
             await connection.execute(_DROP_KEY, [credential_id])
 
-    async def forget(self) -> None:
-        """Delete what nothing can be done with any more."""
+    async def forget_denials(self) -> None:
+        """Delete those of tokens that have expired."""
+        async with self._connection() as connection:
+            await connection.execute(_FORGET_DENIALS)
+
+    async def forget_sessions(self) -> None:
+        """Delete sessions that nothing can be done with any more; reads all sessions."""
         async with self._connection() as connection:
             await connection.execute(_FORGET)
-            await connection.execute(_FORGET_DENIALS)
 
     async def _session(self, statement: LiteralString, given: Sequence[object]) -> VaultRow | None:
         async with self._connection() as connection:

@@ -7,13 +7,13 @@ import time
 import psycopg
 import pytest
 
-from commands.identity import attempts
+from commands.identity import attempts, startup
 from commands.identity.vault import Vault
 from domain.event import type_name
 from runtime.database import connect
 from tests import sizes
 from tests.identity.conftest import opened, with_an_owner
-from tests.identity.shop import EMAIL, PASSWORD, REFUSED_WITHIN_S, bearer
+from tests.identity.shop import AVAILABLE_WITHIN_S, EMAIL, PASSWORD, REFUSED_WITHIN_S, bearer
 
 pytestmark = pytest.mark.anyio
 
@@ -227,3 +227,60 @@ async def test_no_role_but_that_of_the_vault_reads_it(shop):
                     connection.execute(f"select * from vault.{table}")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute("select encrypted from vault.signing_key")
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """Chores that come again at once."""
+    monkeypatch.setattr(startup, "CHORES_EVERY_S", 0.02)
+    return monkeypatch
+
+
+async def test_sessions_that_are_over_are_forgotten_in_the_first_round_and_in_hardly_any_other(
+    owned, hurried
+):
+    with connect(owned.database_url.get_secret_value(), role="counterfoil_vault", name="test") as vault:
+        first = over(vault)
+        async with opened(owned):
+            await has_forgotten(vault, "session", first)
+            after_that = over(vault)
+            for _ in range(3):
+                await has_forgotten(vault, "denial", denial(vault))
+            kept = left(vault, "session", after_that)
+            hurried.setattr(startup, "SESSIONS_FORGOTTEN_EVERY_S", 0.0)
+            await has_forgotten(vault, "session", after_that)
+
+    assert kept
+
+
+def over(vault):
+    """The id of a session that ended the day before yesterday."""
+    session_id = f"over-{time.monotonic_ns()}"
+    vault.execute(
+        "insert into vault.session (session_id, account_id, credential_id, client_id, expires_at, opening_recorded)"
+        " values (%s, 'a', 'c', 'shop', now() - interval '2 days', true)",
+        [session_id],
+    )
+    return session_id
+
+
+def denial(vault):
+    """The subject of a denial that has expired."""
+    subject = f"denied-{time.monotonic_ns()}"
+    vault.execute(
+        "insert into vault.denial (number, subject, expires_at)"
+        " select coalesce(max(number), 0) + 1000, %s, now() - interval '1 s' from vault.denial",
+        [subject],
+    )
+    return subject
+
+
+def left(vault, table, value):
+    column = {"session": "session_id", "denial": "subject"}[table]
+    return vault.execute(f"select from vault.{table} where {column} = %s", [value]).fetchone() is not None
+
+
+async def has_forgotten(vault, table, value):
+    async with asyncio.timeout(AVAILABLE_WITHIN_S):
+        while left(vault, table, value):  # noqa: ASYNC110 - it is a row
+            await asyncio.sleep(0.01)
