@@ -151,10 +151,12 @@ DAYS_MAX: Final = 366
 
 _OF_DAYS: Final = (order_activity.name, account_activity.name)
 
-# A bound on the time of the key, so that its index is read; a day in a zone is not always 24 hours.
+# The day of each row says whether it counts: in the Azores the clock goes back to midnight, so no one moment begins
+# that day. The bound on the time of the key has its index read; no zone is a day apart from UTC.
 _WITHIN: Final = sql.SQL("""
-not t.deleted and t.at >= %(first)s::date::timestamp at time zone %(zone)s
-and t.at < (%(last)s::date + 1)::timestamp at time zone %(zone)s
+not t.deleted and (t.at at time zone %(zone)s)::date between %(first)s::date and %(last)s::date
+and t.at >= (%(first)s::date - 1)::timestamp at time zone 'utc'
+and t.at < (%(last)s::date + 2)::timestamp at time zone 'utc'
 """)
 _ORDERS_OF_DAYS: Final = sql.SQL("""
 select (t.at at time zone %(zone)s)::date::text as day, t.currency,

@@ -1,6 +1,6 @@
 """GET /v1/totals/daily: days begin and end where the shop is."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -43,6 +43,38 @@ async def test_days_are_those_of_the_zone_also_where_the_clock_changes(stage):
     assert [("2026-03-29", 200, 2)] == [
         (each["day"], each["orders"]["GBP"]["placed_total"], each["accounts"]["registered"])
         for each in utc["days"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "moments"),
+    [
+        ("Atlantic/Azores", "2026-10-25", ((10, 25, 0), (10, 26, 1))),  # 25 hours: midnight comes twice
+        ("America/Havana", "2026-11-01", ((11, 1, 4), (11, 2, 5))),
+        ("Africa/Cairo", "2026-04-24", ((4, 23, 22), (4, 24, 21))),  # 23 hours: midnight does not come
+        ("Africa/Cairo", "2026-10-29", ((10, 28, 21), (10, 29, 22))),
+        ("Pacific/Kiritimati", "2026-10-25", ((10, 24, 10), (10, 25, 10))),
+        ("Etc/GMT+12", "2026-10-25", ((10, 25, 12), (10, 26, 12))),
+    ],
+)
+async def test_a_day_has_all_of_its_orders_also_where_midnight_comes_twice_or_not_at_all(
+    stage, zone, day, moments
+):
+    begin, end = (datetime(2026, *moment, tzinfo=UTC) for moment in moments)
+    quarter = timedelta(minutes=15)
+    counts = {begin - quarter: 1, begin: 10, end - quarter: 100, end: 1_000}
+    stage.write(
+        order_activity,
+        [OrderActivity(at=each, currency="GBP", placed=placed) for each, placed in counts.items()],
+        position=7,
+    )
+    stage.everybody_stands(9)
+    before, after = (f"{date.fromisoformat(day) + timedelta(days=off)}" for off in (-1, 1))
+
+    each_day = [(await days(stage, zone, asked, asked))["days"] for asked in (before, day, after)]
+
+    assert [[(before, 1)], [(day, 110)], [(after, 1_000)]] == [
+        [(one["day"], one["orders"]["GBP"]["placed"]) for one in shown] for shown in each_day
     ]
 
 
