@@ -275,9 +275,12 @@ def _net(part: QuotedLine | QuotedShipping) -> int:
 
 def _totals(lines: Sequence[QuotedLine], shipping: QuotedShipping | None, *, cart: Sale) -> QuoteTotals:
     parts = [*lines, *(() if shipping is None else (shipping,))]
+    items, sending = sum(line.subtotal for line in lines), 0 if shipping is None else shipping.amount
+    # Also of what is taken off again: views add up discounts as they do totals.
+    within_limit(items + sending, currency=cart.currency)
     return QuoteTotals(
-        items=Minor(sum(line.subtotal for line in lines)),
-        shipping=Minor(0 if shipping is None else shipping.amount),
+        items=Minor(items),
+        shipping=Minor(sending),
         discount=Minor(sum(part.discount for part in parts)),
         tax=Minor(sum(part.tax.amount for part in parts)),
         tax_included=Minor(sum(part.tax.amount for part in parts if part.tax.included)),

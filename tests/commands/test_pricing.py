@@ -8,7 +8,7 @@ import pytest
 
 from domain.ids import PriceId
 from domain.money import Minor, UnitPrice
-from domain.promotion_terms import Rule
+from domain.promotion_terms import Action, Rule
 from tests.commands.conftest import opened
 from tests.examples import NOW, product_created
 from tests.pricing_examples import (
@@ -153,6 +153,20 @@ async def test_a_total_that_no_document_may_carry_is_refused(given):
     shop = await given(product_created(unit_price=UnitPrice("999999999")), tax_rate_set())
 
     (await quoted(shop, **cart_line(quantity=10_000_000))).then_refused(422, "amount-too-large")
+
+
+async def test_a_total_that_no_document_may_carry_is_refused_though_all_of_it_is_taken_off(given):
+    # Redemptions of some such carts were more than the sum of a coupon holds.
+    free = promotion_defined(action=Action(kind="percent_bp", percent_bp=10_000))
+    shop = await given(product_created(unit_price=UnitPrice("999999999")), tax_rate_set(), free)
+
+    whole = await quoted(shop, list_id="none", **cart_line(quantity=10))
+    more = await quoted(shop, list_id="none", **cart_line(quantity=11))
+    with_shipping = await quoted(shop, list_id="none", shipping={"amount": 1_001}, **cart_line(quantity=10))
+
+    assert (999_999_999_000, 0) == (whole.body["totals"]["discount"], whole.body["totals"]["grand"])
+    for refused in (more, with_shipping):
+        refused.then_refused(422, "amount-too-large", limit=1_000_000_000_000)
 
 
 TENTH = {"kind": "percent_bp", "percent_bp": 1_000}
