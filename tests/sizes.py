@@ -100,6 +100,9 @@ HOTTEST: Final = Size(
     "tests/commands/processes/test_runner.py",
 )
 SHOP: Final = Size("runs of the whole shop", 30, 3_000, "tests/simulation/test_shop.py")
+ACCOUNTING: Final = Size(
+    "shops whose money an accountant follows", 5, 2_000, "tests/simulation/test_accountant.py"
+)
 LOGINS_FLOODED: Final = Size(
     "logins on one account, and one password tried on as many", 100, 1_000, "tests/identity/test_attempts.py"
 )
