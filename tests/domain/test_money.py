@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain import money
 from domain.money import (
     AMOUNT_MAX,
     EXPONENTS,
@@ -112,3 +113,12 @@ def test_a_document_beyond_the_limit_is_refused():
 
     facts = {"currency": "GBP", "amount": Minor(AMOUNT_MAX + 1), "limit": AMOUNT_MAX}
     assert facts == refusal.value.facts()
+
+
+@given(st.integers(0, AMOUNT_MAX), st.sampled_from(sorted(EXPONENTS)))
+def test_an_amount_is_written_with_all_decimal_places_of_its_currency_and_no_others(amount, currency):
+    text = money.decimal(amount, currency=currency)
+
+    assert Fraction(amount, 10 ** EXPONENTS[currency]) == Fraction(text)
+    assert EXPONENTS[currency] == len(text.partition(".")[2])
+    assert text.replace(".", "").isdecimal()
