@@ -15,21 +15,11 @@ from psycopg import sql
 
 from counterfoil import auditing, migrating, parking, timers, viewing
 from counterfoil.context import Contexts
-from counterfoil.contexts import PRICING, SHOP_CONTEXTS
+from counterfoil.contexts import SHOP_CONTEXTS
 from counterfoil.operations import OPERATIONS
 from counterfoil.security import SECURITY
 from counterfoil.testing import http, queries
 from counterfoil.testing.http import Answered
-from domain.cart.cart import CART
-from domain.catalogue.category import CATEGORY
-from domain.catalogue.channel import CHANNEL
-from domain.catalogue.listing import LISTING
-from domain.customers.customer import CUSTOMER
-from domain.event import type_name
-from domain.ordering.purchase import PURCHASE
-from domain.payments.order_credit import ORDER_CREDIT
-from domain.payments.payment import PAYMENT
-from domain.payments.store_credit import STORE_CREDIT
 from event_store.log import codec, reading
 from projections import rebuild
 from runtime.settings import Settings
@@ -48,78 +38,7 @@ SERVED = (*SHOP_CONTEXTS, NOTES)
 CONTEXTS = Contexts(*SERVED, OPERATIONS, SECURITY)
 EVENTS = {event for aggregate in CONTEXTS.aggregates for event in aggregate.events}
 
-UNRELEASED = {
-    *(type_name(event) for event in PRICING.events),
-    *(
-        type_name(event)
-        for aggregate in (
-            CUSTOMER,
-            CART,
-            PAYMENT,
-            STORE_CREDIT,
-            ORDER_CREDIT,
-            PURCHASE,
-            CHANNEL,
-            CATEGORY,
-            LISTING,
-        )
-        for event in aggregate.events
-    ),
-    "identity.account_closed.v1",
-    "identity.account_locked.v1",
-    "identity.account_registered.v1",
-    "identity.account_unlocked.v1",
-    "identity.address_verified.v1",
-    "identity.client_registered.v1",
-    "identity.external_identity_linked.v1",
-    "identity.external_identity_unlinked.v1",
-    "identity.key_issued.v1",
-    "identity.key_revoked.v1",
-    "identity.password_changed.v1",
-    "identity.password_reset.v1",
-    "identity.refresh_reuse_detected.v1",
-    "identity.role_granted.v1",
-    "identity.role_revoked.v1",
-    "identity.session_opened.v1",
-    "identity.session_revoked.v1",
-    "identity.signing_key_rotated.v1",
-    "mail.mail_accepted.v1",
-    "mail.mail_failed.v1",
-    "mail.mail_requested.v1",
-    "mail.mail_suppressed.v1",
-    "mail.mail_unconfirmed.v1",
-    "operations.drop_requested.v1",
-    "operations.pause_requested.v1",
-    "operations.promotion_requested.v1",
-    "operations.rebuild_requested.v1",
-    "operations.resume_requested.v1",
-    "operations.retry_requested.v1",
-    "operations.rollback_requested.v1",
-    "ordering.hold_lifted.v1",
-    "inventory.backorder_allocated.v1",
-    "inventory.backorder_policy_set.v1",
-    "inventory.backorder_recorded.v1",
-    "inventory.backorder_released.v1",
-    "inventory.location_set.v1",
-    "inventory.reservation_lost.v1",
-    "inventory.stock_located.v1",
-    "ordering.backorder_filled.v1",
-    "ordering.dispatch_overdue.v1",
-    "ordering.order_backordered.v1",
-    "ordering.order_held.v1",
-    "ordering.order_stock_lost.v1",
-    "ordering.order_stock_replaced.v1",
-    "ordering.order_placed.v3",
-    "security.fields_revealed.v1",
-    "security.history_read.v1",
-    "security.logins_refused.v1",
-    "security.requests_denied.v1",
-    "security.rows_exported.v1",
-    "shipping.loss_claimed.v1",
-    "shipping.loss_settled.v1",
-    "shipping.parcel_lost.v1",
-    "shipping.manual_label_recorded.v1",
-}
+UNRELEASED = set()
 """Events of which no release has one: the dump of the next release has them, and this is empty then."""
 
 _numbers = itertools.count(1)

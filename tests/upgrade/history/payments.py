@@ -17,6 +17,7 @@ def fill(on: Installation) -> None:
     _attempts(on)
     _disputes(on)
     _by_hand(on)
+    _instead(on)
     _parts(on)
     _store_credit(on)
     on.shows("/v1/payments?limit=100", "/v1/payments?waiting=true", "/v1/payment-ledger?limit=100")
@@ -69,6 +70,22 @@ def _by_hand(on: Installation) -> None:
     back = {"refund_id": "cash-back", "amount": 100, "reason": "other", "method": "cash"}
     on.send(Sent("cash-back", "/v1/payments/cash/manual-refunds", back))
     on.shows("/v1/payments/cash")
+
+
+def _instead(on: Installation) -> None:
+    """An order that two other payments pay since its own was voided; the first of them expires first."""
+    order_id = buying.buy(on, "instead")
+    on.wait_for_event("ordering.order_confirmed.v1", f"order-{order_id}")
+    on.settle(Sent("void-instead", f"/v1/payments/{order_id}/void", {}))
+    on.wait_for_event("ordering.order_held.v1", f"order-{order_id}")
+    on.wait_for_event("payments.authorisation_voided.v1", f"payment-{order_id}")
+    for name in ("first", "second"):
+        of = {"payment_id": name, "order_id": order_id, "amount": 500, "method_ref": buying.VISA}
+        on.send(Sent(f"pay-{name}", "/v1/payments", of))
+        on.send(Sent(f"authorise-{name}", f"/v1/payments/{name}/authorisation", {}))
+        on.wait_for_event("payments.payment_authorised.v1", f"payment-{name}")
+    on.wait_for_event("ordering.payment_expiry_scheduled.v1", f"purchase-{order_id}")
+    on.shows("/v1/payments/first", f"/v1/orders/{order_id}/history")
 
 
 def _parts(on: Installation) -> None:
