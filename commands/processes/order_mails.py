@@ -165,6 +165,22 @@ def _refund(event: RefundSucceeded | ManualRefundRecorded) -> dict[str, str]:
     }
 
 
+def _refunded(event: RefundSucceeded | ManualRefundRecorded) -> tuple[str, ...]:
+    return event.payment_id, event.refund_id
+
+
+def _number(event: LabelBought | ManualLabelRecorded) -> dict[str, str]:
+    return {"number": event.tracking}
+
+
+def _remedy(event: LossSettled) -> dict[str, str]:
+    return {"what": _SETTLED[event.remedy]}
+
+
+def _parcel(event: LabelBought | ManualLabelRecorded | LossSettled) -> tuple[str, ...]:
+    return event.order_id, str(event.attempt)
+
+
 def _rejection(event: OrderRejected) -> dict[str, str]:
     return {"why": {"stock": _NOT_IN_STOCK, "undecided": _UNDECIDED}.get(event.reason, _OFF)}
 
@@ -193,41 +209,11 @@ _mail(
 
 
 _mail(OrderShipped, ORDER_SHIPPED, lambda _: {}, since=lambda event, _: event.shipped_at)
-_mail(
-    LabelBought,
-    PARCEL_NUMBER,
-    lambda event: {"number": event.tracking},
-    about=lambda event: (event.order_id, str(event.attempt)),
-    since=lambda event, _: event.bought_at,
-)
-_mail(
-    ManualLabelRecorded,
-    PARCEL_NUMBER,
-    lambda event: {"number": event.tracking},
-    about=lambda event: (event.order_id, str(event.attempt)),
-    since=lambda event, _: event.recorded_at,
-)
-_mail(
-    LossSettled,
-    LOSS_SETTLED,
-    lambda event: {"what": _SETTLED[event.remedy]},
-    about=lambda event: (event.order_id, str(event.attempt)),
-    since=lambda event, _: event.settled_at,
-)
-_mail(
-    RefundSucceeded,
-    REFUND_MADE,
-    _refund,
-    about=lambda event: (event.payment_id, event.refund_id),
-    since=lambda event, _: event.succeeded_at,
-)
-_mail(
-    ManualRefundRecorded,
-    REFUND_MADE,
-    _refund,
-    about=lambda event: (event.payment_id, event.refund_id),
-    since=lambda event, _: event.recorded_at,
-)
+_mail(LabelBought, PARCEL_NUMBER, _number, about=_parcel, since=lambda event, _: event.bought_at)
+_mail(ManualLabelRecorded, PARCEL_NUMBER, _number, about=_parcel, since=lambda event, _: event.recorded_at)
+_mail(LossSettled, LOSS_SETTLED, _remedy, about=_parcel, since=lambda event, _: event.settled_at)
+_mail(RefundSucceeded, REFUND_MADE, _refund, about=_refunded, since=lambda event, _: event.succeeded_at)
+_mail(ManualRefundRecorded, REFUND_MADE, _refund, about=_refunded, since=lambda event, _: event.recorded_at)
 
 
 def order_and_reminders(event: DispatchOverdue) -> Streams:

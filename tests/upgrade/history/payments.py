@@ -59,11 +59,7 @@ def _disputes(on: Installation) -> None:
 
 def _by_hand(on: Installation) -> None:
     """An order that is paid in cash after its payment was voided."""
-    order_id = buying.buy(on, "by-hand")
-    on.wait_for_event("ordering.order_confirmed.v1", f"order-{order_id}")
-    on.settle(Sent("void", f"/v1/payments/{order_id}/void", {}))
-    on.wait_for_event("ordering.order_held.v1", f"order-{order_id}")
-    on.wait_for_event("payments.authorisation_voided.v1", f"payment-{order_id}")
+    order_id = _voided(on, "by-hand")
     cash = {"payment_id": "cash", "order_id": order_id, "method": "cash", "reference": "receipt 17"}
     on.settle(Sent("cash", "/v1/manual-payments", cash))
     on.wait_for_event("ordering.hold_lifted.v1", f"order-{order_id}")
@@ -74,11 +70,7 @@ def _by_hand(on: Installation) -> None:
 
 def _instead(on: Installation) -> None:
     """An order that two other payments pay since its own was voided; the first of them expires first."""
-    order_id = buying.buy(on, "instead")
-    on.wait_for_event("ordering.order_confirmed.v1", f"order-{order_id}")
-    on.settle(Sent("void-instead", f"/v1/payments/{order_id}/void", {}))
-    on.wait_for_event("ordering.order_held.v1", f"order-{order_id}")
-    on.wait_for_event("payments.authorisation_voided.v1", f"payment-{order_id}")
+    order_id = _voided(on, "instead")
     for name in ("first", "second"):
         of = {"payment_id": name, "order_id": order_id, "amount": 500, "method_ref": buying.VISA}
         on.send(Sent(f"pay-{name}", "/v1/payments", of))
@@ -86,6 +78,16 @@ def _instead(on: Installation) -> None:
         on.wait_for_event("payments.payment_authorised.v1", f"payment-{name}")
     on.wait_for_event("ordering.payment_expiry_scheduled.v1", f"purchase-{order_id}")
     on.shows("/v1/payments/first", f"/v1/orders/{order_id}/history")
+
+
+def _voided(on: Installation, name: str) -> str:
+    """An order whose own payment was voided; its id."""
+    order_id = buying.buy(on, name)
+    on.wait_for_event("ordering.order_confirmed.v1", f"order-{order_id}")
+    on.settle(Sent(f"void-{name}", f"/v1/payments/{order_id}/void", {}))
+    on.wait_for_event("ordering.order_held.v1", f"order-{order_id}")
+    on.wait_for_event("payments.authorisation_voided.v1", f"payment-{order_id}")
+    return order_id
 
 
 def _parts(on: Installation) -> None:
