@@ -22,13 +22,13 @@ ONE_PASS_FROM_MB: Final = 46
 """From here on one pass over the memory is enough (OWASP's choices of equal strength)."""
 
 IDLE_NICENESS: Final = 19
-"""Of the process where the system has no idle policy."""
+"""Of the process where the system has no idle policy, or forbids it."""
 
 PATIENCE_S: Final = 1.0
 """How long a processor may keep the process waiting; on an idle machine a hash takes a tenth of it."""
 
 NOT_ASKED_S: Final = 10.0
-"""For how long nothing is asked of a process that did not answer in time: the machine is full."""
+"""For how long nothing is asked of a process that did not answer: the machine is full, or allows none."""
 
 
 class Work(Struct, frozen=True):
@@ -94,9 +94,8 @@ class IdleProcess:
             return self._answer(work)
         except BlockingIOError:
             return None  # not ready
-        except OSError as error:  # it ended, and is begun anew; or it is late
-            if isinstance(error, TimeoutError):
-                self._not_before = time.monotonic() + NOT_ASKED_S
+        except OSError:  # it is late, or ended, or cannot be begun
+            self._not_before = time.monotonic() + NOT_ASKED_S
             self.end()
             return None
 
@@ -146,9 +145,10 @@ def _received(connection: socket.socket) -> bytes:
 def go_idle(pid: int) -> None:
     """Have a process run while no other wants to."""
     if sys.platform == "linux":
-        os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
-    else:
-        os.setpriority(os.PRIO_PROCESS, pid, IDLE_NICENESS)
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+            return
+    os.setpriority(os.PRIO_PROCESS, pid, IDLE_NICENESS)
 
 
 def _main() -> None:

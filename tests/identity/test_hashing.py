@@ -72,7 +72,34 @@ def test_a3_the_process_runs_only_while_a_processor_is_idle(idle, monkeypatch):
         assert hashing.IDLE_NICENESS == os.getpriority(os.PRIO_PROCESS, idle.pid)
 
 
-def test_a3_a_process_that_is_killed_is_begun_anew(idle):
+def test_a3_where_no_process_may_be_begun_none_is_tried_for_a_while(idle, monkeypatch):
+    tried = []
+
+    def refused(*given, **_):
+        tried.append(given)
+        raise PermissionError
+
+    monkeypatch.setattr(subprocess, "Popen", refused)
+
+    assert [None, None] == [idle.ask(Work(RIGHT, WEAK_MB)) for _ in range(2)]
+    assert 1 == len(tried)
+
+
+def test_a3_where_the_policy_is_forbidden_the_process_has_the_lowest_priority(monkeypatch):
+    def forbidden(*_):
+        raise PermissionError
+
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        hashing.go_idle(process.pid)
+
+        assert hashing.IDLE_NICENESS == os.getpriority(os.PRIO_PROCESS, process.pid)
+        process.communicate(b"\n")
+
+
+def test_a3_a_process_that_is_killed_is_begun_anew(idle, monkeypatch):
+    monkeypatch.setattr(hashing, "NOT_ASKED_S", 0.05)
     answered(idle)
     killed = idle.pid
     os.kill(killed, signal.SIGKILL)
