@@ -25,6 +25,7 @@ from domain.pricing.coupon import Uses
 from domain.pricing.price_lists import PriceLists
 from domain.shipping.shipment import Shipment
 from projections.payments import folds
+from tests.simulation.shop import Shop
 from tests.simulation.shopping import Shopping
 from tests.sizes import SHOP
 
@@ -78,6 +79,15 @@ def record_captures_as_often_as_they_are_said(monkeypatch):
     def found(payment, number):
         return next((each for each in payment.captures.items() if each[1].number == number), None)
 
+    def send(shop, *given, **named):
+        true_send(shop, *given, **named)
+        for webhook in shop.provider.webhooks:
+            shop.deliver(
+                webhook
+            )  # few of them are of captures that a sender has recorded, and many runs had none
+
+    true_send = Shop.send
+    monkeypatch.setattr(Shop, "send", send)
     monkeypatch.setattr(capturing, "_pending", found)
 
 
