@@ -51,7 +51,9 @@ TIMERS = [timer for process in CONTEXTS.processes for timer in process.timers.va
 DELAYS = {name: field.default for name, field in Settings.model_fields.items()}
 INSTALLATION = "shop"
 SECRET = b"secret"
-ROUNDS_MAX = 3_000
+ROUNDS_MAX = 1_000
+SETTLED_AFTER_MAX = 200
+"""Rounds of everybody after which a shop is at rest: some thirty at most, unless something goes on for ever."""
 FIRED_MAX = 4
 """Times that a timer fires in peace: what is renewed each time would be renewed for ever."""
 
@@ -221,7 +223,7 @@ class Shop(World):
         """
         self.calm = True
         fired = Counter()
-        for _ in range(ROUNDS_MAX):
+        for _ in range(SETTLED_AFTER_MAX):
             self.go_on()
             yield from self.note()
             due = {
