@@ -28,7 +28,7 @@ from domain.mail.templates import (
     REFUND_MADE,
     Template,
 )
-from domain.money import decimal
+from domain.money import Currency, Minor, decimal
 from domain.ordering.events import (
     CancellationReason,
     DispatchOverdue,
@@ -114,11 +114,13 @@ def _mail(
     Nothing is written once `since`, usually when the order was placed, is longer ago than `NOT_OLDER_THAN`.
     """
 
-    def chosen(event: E) -> Template:
-        return template if isinstance(template, Template) else template(event)
+    def named(event: E) -> tuple[Template, MailId]:
+        chosen = template if isinstance(template, Template) else template(event)
+        return chosen, id_about("order", chosen.name, *about(event))
 
     def streams(event: E) -> Streams:
-        return [(ORDER, event.order_id), (MAIL, id_about("order", chosen(event).name, *about(event)))]
+        _, mail_id = named(event)
+        return [(ORDER, event.order_id), (MAIL, mail_id)]
 
     def write(event: E, view: DecisionView, now: datetime) -> Decision:
         order_id = OrderId(event.order_id)
@@ -128,11 +130,9 @@ def _mail(
         if not wanted(event, order):
             return Decision()
         assert order.customer_id is not None, "an order with contact data has a customer"
-        mail_id = id_about("order", chosen(event).name, *about(event))
+        chosen, mail_id = named(event)
         filled = {"order": order_id, **parameters(event)}
-        return Decision(
-            _requested(view, chosen(event), mail_id, to=order.customer_id, parameters=filled, now=now)
-        )
+        return Decision(_requested(view, chosen, mail_id, to=order.customer_id, parameters=filled, now=now))
 
     ORDER_MAILS.when(trigger, reads=streams)(write)
 
@@ -154,13 +154,17 @@ def _requested(
 
 
 def _total(event: OrderPlaced | OrderConfirmed) -> dict[str, str]:
-    return {"total": f"{decimal(event.total, currency=event.currency)} {event.currency}"}
+    return {"total": _money(event.total, event.currency)}
+
+
+def _money(amount: Minor, currency: Currency) -> str:
+    return f"{decimal(amount, currency=currency)} {currency}"
 
 
 def _refund(event: RefundSucceeded | ManualRefundRecorded) -> dict[str, str]:
     to_credit = isinstance(event, RefundSucceeded) and event.to == "store_credit"
     return {
-        "amount": f"{decimal(event.amount, currency=event.currency)} {event.currency}",
+        "amount": _money(event.amount, event.currency),
         "where": _STORE_CREDIT if to_credit else _ON_ITS_WAY,
     }
 
@@ -206,8 +210,6 @@ _mail(
     wanted=_is_unpaid,
     since=lambda event, _: event.needed_at,
 )
-
-
 _mail(OrderShipped, ORDER_SHIPPED, lambda _: {}, since=lambda event, _: event.shipped_at)
 _mail(LabelBought, PARCEL_NUMBER, _number, about=_parcel, since=lambda event, _: event.bought_at)
 _mail(ManualLabelRecorded, PARCEL_NUMBER, _number, about=_parcel, since=lambda event, _: event.recorded_at)
