@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from counterfoil import database_objects, progress, registered, status
+from counterfoil import database_objects, progress, registered, sealing, status
 from counterfoil.context import Contexts
 from counterfoil.sealing import Compared
 from counterfoil.user_messages import UserError
@@ -174,9 +174,7 @@ def verify(
     _require_rows(database_url)
     found = status.read(database_url)
     with (
-        database.connect(
-            database_url, role="counterfoil_reader", name="audit", settings=database.OWN_NAMES
-        ) as connection,
+        sealing.reader_of(database_url) as connection,
         database.connect(database_url, role="counterfoil_reader", name="audit-pace") as pacing_connection,
     ):
         pace = pacing.of_log(pacing_connection)
@@ -209,9 +207,7 @@ def verify(
 
 
 def _require_rows(database_url: str) -> None:
-    with database.connect(
-        database_url, role="counterfoil_reader", name="audit", settings=database.OWN_NAMES
-    ) as connection:
+    with sealing.reader_of(database_url) as connection:
         for table, count in connection.execute(_ONE_EACH):
             if count != 1:
                 raise RowsLost(f"{table} has {count} rows instead of one: restore it from a backup")

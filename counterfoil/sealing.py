@@ -389,9 +389,11 @@ def _trusted(known: Policy, keys: Sequence[VerifierKey]) -> list[KeyRange]:
 
 def reader(settings: Settings) -> psycopg.Connection[Any]:
     """A connection of somebody who audits."""
+    return reader_of(addresses.database_url(settings))
+
+
+def reader_of(database_url: str) -> psycopg.Connection[Any]:
+    """The same to this database: whatever it says of its names, Postgres' own are meant."""
     return database.connect(
-        addresses.database_url(settings),
-        role="counterfoil_reader",
-        name="audit",
-        settings=database.OWN_NAMES,
+        database_url, role="counterfoil_reader", name="audit", settings=database.OWN_NAMES
     )
