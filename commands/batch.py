@@ -136,7 +136,7 @@ class SendCommands:
         if route is not None:
             return route
         fault = Fault(detail=f"The command '{name[:100]}' does not exist", pointer="/command")
-        raise ProblemError("unknown-command", f"{fault.detail}.", errors=(fault,), known=sorted(self._routes))
+        raise problems.of_fault("unknown-command", fault, known=sorted(self._routes))
 
 
 def batch_router(routes: Iterable[BaseRoute]) -> APIRouter:

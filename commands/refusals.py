@@ -6,7 +6,7 @@ from typing import Final
 from commands import limits
 from domain.rejection import Conflict, Rejection, Unacceptable, Unknown
 from runtime.problem_types import ProblemType
-from runtime.problems import Fault, ProblemError, json_pointer
+from runtime.problems import Fault, ProblemError, json_pointer, of_fault
 
 _STATUSES: Final = ((Unknown, 404), (Conflict, 409), (Unacceptable, 422))
 
@@ -41,9 +41,8 @@ def version_moved(stream: str, *, expected: int | str, actual: int) -> ProblemEr
 
 def key_reused() -> ProblemError:
     """The key was accepted for something else."""
-    detail = "Another request was accepted with this key"
-    fault = Fault(detail=detail, header="Idempotency-Key")
-    return ProblemError("idempotency-key-reused", f"{detail}.", errors=(fault,))
+    fault = Fault(detail="Another request was accepted with this key", header="Idempotency-Key")
+    return of_fault("idempotency-key-reused", fault)
 
 
 def contended(stream: str) -> ProblemError:

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from commands import limits
 from commands.calls import ANY_VERSION, SeenAt
+from runtime import problems
 from runtime.http import compression
 from runtime.http.exchange import Exchange
 from runtime.http.preferences import Preferences, preferences
@@ -82,7 +83,7 @@ def valid_key(key: str | None) -> str:
     if _is_key(key) is None:
         detail = f"A key has 1 to {limits.KEY_CHARACTERS_MAX} visible ASCII characters"
         fault = Fault(detail=detail, header="Idempotency-Key")
-        raise ProblemError("idempotency-key-malformed", f"{detail}.", errors=(fault,))
+        raise problems.of_fault("idempotency-key-malformed", fault)
     return key
 
 
@@ -124,15 +125,15 @@ def require_json(headers: Headers) -> None:
     """
     if headers.encoded:
         fault = Fault(detail="The body must be sent without a content coding", header="Content-Encoding")
-        raise ProblemError("unsupported-media-type", f"{fault.detail}.", errors=(fault,), headers=_AS_IT_IS)
+        raise problems.of_fault("unsupported-media-type", fault, headers=_AS_IT_IS)
     if not headers.json:
         fault = Fault(detail="Content-Type must be application/json", header="Content-Type")
-        raise ProblemError("unsupported-media-type", f"{fault.detail}.", errors=(fault,))
+        raise problems.of_fault("unsupported-media-type", fault)
 
 
 def _sent_twice(slug: str, header: str) -> ProblemError:
     fault = Fault(detail=f"The header {header} was sent more than once", header=header)
-    return ProblemError(slug, f"{fault.detail}.", errors=(fault,))
+    return problems.of_fault(slug, fault)
 
 
 def _version(value: bytes) -> int | SeenAt:
@@ -146,7 +147,7 @@ def _version(value: bytes) -> int | SeenAt:
     if found is None:
         detail = 'An entity tag is what an answer had as its ETag, in quotes: a version, such as "3", or that of a read'
         fault = Fault(detail=detail, header="If-Match")
-        raise ProblemError("if-match-malformed", f"{fault.detail}.", errors=(fault,))
+        raise problems.of_fault("if-match-malformed", fault)
     return int(found[1])
 
 

@@ -80,7 +80,7 @@ def _require_type(exchange: Exchange, name: str) -> None:
             detail=f"What has this name is sent as {type_of(name)} or {ANY_TYPE}, without a content coding",
             header="Content-Type",
         )
-        raise ProblemError("unsupported-media-type", f"{fault.detail}.", errors=(fault,))
+        raise problems.of_fault("unsupported-media-type", fault)
 
 
 def _answers() -> dict[int | str, Document]:

@@ -13,8 +13,9 @@ from event_store.transport import position_token
 from event_store.transport.position_token import MalformedToken, PositionToken
 from read_api.checkpoints import Checkpoints, CheckpointSnapshot, reached
 from read_api.polling import CheckpointPoller
+from runtime import problems
 from runtime.http.preferences import preferences
-from runtime.problems import Fault, ProblemError, sentence
+from runtime.problems import Fault, ProblemError
 
 MIN_POSITION: Final = "Min-Position"
 APPLIED_POSITION: Final = "Applied-Position"
@@ -83,12 +84,9 @@ async def refuse_impossible(token: PositionToken, poller: CheckpointPoller, *, w
         refuse_lost(snapshot, epoch=token.epoch, position=token.highest)
         if _beyond(token, snapshot):
             detail = f"Position {token.highest} of epoch {token.epoch} is not in the log"
-            raise ProblemError(
-                "position-beyond-head",
-                sentence(detail),
-                errors=[Fault(detail=detail, header=MIN_POSITION)],
-                head=snapshot.position,
-                epoch=snapshot.epoch,
+            fault = Fault(detail=detail, header=MIN_POSITION)
+            raise problems.of_fault(
+                "position-beyond-head", fault, head=snapshot.position, epoch=snapshot.epoch
             )
 
 

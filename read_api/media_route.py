@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from starlette.responses import FileResponse, Response
 
 from read_api import by_id
+from runtime import problems
 from runtime.http import api_version, contract
 from runtime.http.contract import Document
 from runtime.http.exchange import Exchange
@@ -16,7 +17,7 @@ from runtime.http.principal import Public
 from runtime.http.routes import ExchangeRoute
 from runtime.media import ANY_TYPE, NAME_PATTERN, Media, is_name, type_of
 from runtime.problem_types import CATALOGUE
-from runtime.problems import Fault, ProblemError, sentence
+from runtime.problems import Fault, ProblemError
 
 PATH: Final = f"{api_version.PREFIX}/media/{{name}}"
 EXAMPLE: Final = "0f4a2a3d0d6a6c24ac8f6cb9b4ba9d6a6d94a2cf7a5a7d3c5a3f3cbb0bbf5a2e.png"
@@ -70,13 +71,9 @@ class GetMedium:
         if one is None or (first is not None and last is not None and last < first):
             exchange.scope["headers"] = [header for header in exchange.headers if header[0] != _RANGE]
         elif suffix == 0 or (first or 0) >= size:
-            detail = f"The content has {size} bytes"
-            raise ProblemError(
-                "range-not-satisfiable",
-                sentence(detail),
-                errors=[Fault(detail=detail, header="Range")],
-                headers={"content-range": f"bytes */{size}"},
-            )
+            fault = Fault(detail=f"The content has {size} bytes", header="Range")
+            content_range = {"content-range": f"bytes */{size}"}
+            raise problems.of_fault("range-not-satisfiable", fault, headers=content_range)
 
 
 def _parameters() -> list[Document]:

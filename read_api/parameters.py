@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 
+from runtime import problems
 from runtime.http import api_version, problem_answers
 from runtime.problems import ERRORS_MAX, Fault, ProblemError, said_of, sentence
 
@@ -73,7 +74,7 @@ def invalid_parameter(name: str, detail: str) -> ProblemError:
 
 def malformed_cursor(detail: str) -> ProblemError:
     """The problem for a cursor that was issued elsewhere, or for another question."""
-    return ProblemError("malformed-cursor", sentence(detail), errors=[Fault(detail=detail, parameter=CURSOR)])
+    return problems.of_fault("malformed-cursor", Fault(detail=detail, parameter=CURSOR))
 
 
 def query_router(tag: str) -> APIRouter:

@@ -95,6 +95,13 @@ class ProblemError(Exception):
         return headers
 
 
+def of_fault(
+    problem: str | ProblemType, fault: Fault, *, headers: Mapping[str, str] = _NO_HEADERS, **facts: Any
+) -> ProblemError:
+    """The problem that one part of the request is at fault for, and that says no more than its fault."""
+    return ProblemError(problem, sentence(fault.detail), errors=(fault,), headers=headers, **facts)
+
+
 def json_pointer(location: Iterable[str | int]) -> str:
     """The JSON Pointer (RFC 6901) of a path of member names and indices."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)

@@ -30,6 +30,7 @@ from domain.ids import CredentialId, LinkId, is_id
 from domain.mail.events import MailId
 from domain.mail.mail import MAIL, request_mail
 from domain.mail.templates import ADDRESS_IN_USE, RESET_PASSWORD, VERIFY_ADDRESS, Template
+from runtime import problems
 from runtime.http.principal import Principal
 from runtime.identity import tokens
 from runtime.problems import Fault, ProblemError
@@ -212,6 +213,5 @@ def _template(purpose: Purpose, account: Account | None) -> Template | None:
 
 
 def _refused() -> ProblemError:
-    detail = "The link is unknown, used or expired"
-    fault = Fault(detail=detail, pointer="/token")
-    return ProblemError("link-refused", f"{detail}.", errors=(fault,))
+    fault = Fault(detail="The link is unknown, used or expired", pointer="/token")
+    return problems.of_fault("link-refused", fault)

@@ -130,7 +130,7 @@ select credential_id, client_id from vault.key
 where not named and made_at < clock_timestamp() - %s::interval order by made_at limit 100
 """
 _DROP_KEY: Final = "delete from vault.key where credential_id = %s and not named"
-_FORGET: Final = """
+_FORGET_SESSIONS: Final = """
 delete from vault.session where expires_at < clock_timestamp() - interval '1 day'
     or (not opening_recorded and opened_at < clock_timestamp() - interval '1 day')
 """
@@ -441,7 +441,7 @@ class Vault:
     async def forget_sessions(self) -> None:
         """Delete sessions that nothing can be done with any more; reads all sessions."""
         async with self._connection() as connection:
-            await connection.execute(_FORGET)
+            await connection.execute(_FORGET_SESSIONS)
 
     async def _session(self, statement: LiteralString, given: Sequence[object]) -> VaultRow | None:
         async with self._connection() as connection:

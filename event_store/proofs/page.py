@@ -40,7 +40,6 @@ _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HIDDEN: Final = re.compile(
     "[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
-
 """Control characters, and those that change the direction of text or are not shown."""
 _KEY_ID: Final = re.compile("[0-9a-f-]{32,36}")
 _SEALED: Final = re.compile("<em>sealed</em> under key <bdi>([0-9a-f-]+)</bdi>")

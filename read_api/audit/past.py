@@ -23,8 +23,8 @@ from read_api.errors import BuildGone, TooManyReads, ViewUnavailable
 from read_api.parameters import invalid_parameter
 from read_api.polling import CheckpointPoller
 from read_api.reading.resource import Resource
-from runtime import database, rfc3339
-from runtime.problems import Fault, ProblemError, sentence
+from runtime import database, problems, rfc3339
+from runtime.problems import Fault, ProblemError
 
 PAST_READS_MAX: Final = 2
 """Folds under way at once: each takes a thread and a connection."""
@@ -166,7 +166,6 @@ def _position(connection: Connection, moment: int | datetime) -> int:
             raise invalid_parameter("as_of", f"{error}: the answer could still change") from error
     head = reading.head(connection).position
     if moment > head:
-        detail = f"The log ends at position {head}"
-        fault = Fault(detail=detail, parameter="as_of")
-        raise ProblemError("position-beyond-head", sentence(detail), errors=[fault], head=head)
+        fault = Fault(detail=f"The log ends at position {head}", parameter="as_of")
+        raise problems.of_fault("position-beyond-head", fault, head=head)
     return moment

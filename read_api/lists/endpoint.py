@@ -24,12 +24,13 @@ from read_api.reading import tables
 from read_api.reading.resource import RowDict
 from read_api.reading.tables import TABLES_KEPT_MAX, Table
 from read_api.reads import Reads, live, snapshot_on
+from runtime import problems
 from runtime.http import accept, api_version
 from runtime.http.exchange import Exchange
 from runtime.http.principal import confined_to
 from runtime.http.routes import ExchangeRoute
 from runtime.pagination import next_link
-from runtime.problems import Fault, ProblemError, sentence
+from runtime.problems import Fault, ProblemError
 
 JSON: Final = "application/json"
 MEDIA_TYPES: Final = (JSON, NDJSON, CSV)
@@ -69,9 +70,7 @@ class ListEndpoint:
         media_type = accept.preferred(exchange.headers, MEDIA_TYPES)
         if media_type is None:
             detail = f"The media types of this list are {', '.join(MEDIA_TYPES)}"
-            raise ProblemError(
-                "not-acceptable", sentence(detail), errors=[Fault(detail=detail, header="Accept")]
-            )
+            raise problems.of_fault("not-acceptable", Fault(detail=detail, header="Accept"))
         asked = requests.read(
             self._listed,
             exchange.scope["query_string"],

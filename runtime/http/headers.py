@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from runtime import problems
 from runtime.problems import Fault, ProblemError
 from runtime.randomness import random_bytes
 
@@ -60,7 +61,7 @@ def _malformed() -> ProblemError:
         " ._:/+=@- and is sent once"
     )
     fault = Fault(detail=detail, header="Correlation-Id")
-    return ProblemError("correlation-id-malformed", f"{detail}.", errors=(fault,))
+    return problems.of_fault("correlation-id-malformed", fault)
 
 
 def with_standard(headers: Iterable[Header], correlation_id: str, *, secure: bool) -> list[Header]:
