@@ -143,7 +143,10 @@ def _counted(row: ProductSearch | None) -> ProductSearch:
 
 def _moved(row: ProductSearch | None, sku: Sku, pieces: int) -> ProductSearch:
     row = row or ProductSearch(sku=sku)
-    return _found(replace(row, available=row.available + pieces))
+    available = row.available + pieces
+    if row.facets and (available > 0) == (row.available > 0):
+        return replace(row, available=available)  # found as before, by what was composed then
+    return _found(replace(row, available=available))
 
 
 def _priced(row: ProductSearch, event: ProductCreated | PriceChanged) -> ProductSearch:

@@ -67,6 +67,18 @@ def test_what_is_available_is_in_stock_and_what_is_promised_is_not():
     assert [row.available > 0 for row in stands] == ["stock:in" in row.facets for row in stands]
 
 
+@pytest.mark.parametrize("stocked", [True, False])
+@pytest.mark.parametrize("known", [True, False])
+def test_after_stock_moved_a_row_is_as_if_its_stock_had_been_there_at_once(stocked, known):
+    made = (product_created(sku=WHITE, title="White T-light holder", stocked=stocked),) if known else ()
+    moves = (3, -1, -2, -1, 2, 1, 4)
+
+    for count in range(1, len(moves) + 1):
+        moved = [stock_adjusted(sku=WHITE, delta=delta) for delta in moves[:count]]
+        at_once = stock_adjusted(sku=WHITE, delta=sum(moves[:count]))
+        assert of(WHITE, *made, at_once) == of(WHITE, *made, *moved)
+
+
 def test_what_is_not_stocked_is_always_to_be_had():
     assert of(WHITE, product_created(sku=WHITE, stocked=False)).in_stock
 
