@@ -142,11 +142,11 @@ def _counted(row: ProductSearch | None) -> ProductSearch:
 
 
 def _moved(row: ProductSearch | None, sku: Sku, pieces: int) -> ProductSearch:
-    row = row or ProductSearch(sku=sku)
-    available = row.available + pieces
-    if row.facets and (available > 0) == (row.available > 0):
-        return replace(row, available=available)  # found as before, by what was composed then
-    return _found(replace(row, available=available))
+    if row is None:
+        return _found(ProductSearch(sku=sku, available=pieces))
+    moved = replace(row, available=row.available + pieces)
+    # How many there are nobody searches by, and most movements leave it at that.
+    return moved if (moved.available > 0) == (row.available > 0) else _found(moved)
 
 
 def _priced(row: ProductSearch, event: ProductCreated | PriceChanged) -> ProductSearch:
