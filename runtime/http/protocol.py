@@ -2,14 +2,14 @@
 
 Under overload most requests are refused, and what refusing costs is taken from those that are carried out: a refusal is
 written without a task, and without the parser where the request came whole. A route whose answer needs no waiting
-gives it without a task, too. And a route that takes its body and gives its answer in one piece gets the request as a
-whole and writes once; cycles, messages and headers that are read once more took half as long as deciding a command. All
-else goes uvicorn's way, into the same pipeline.
+gives it without a task, too, and without the parser where a connection asks on with the same headers. And a route that
+takes its body and gives its answer in one piece gets the request as a whole and writes once; cycles, messages and
+headers that are read once more took half as long as deciding a command. All else goes uvicorn's way, into the same
+pipeline.
 """
 
 import asyncio
 from typing import Any, Final, cast
-from urllib.parse import unquote_to_bytes
 
 from starlette.responses import Response
 from starlette.types import Scope
@@ -51,11 +51,15 @@ class PipelineProtocol(LimitedProtocol):
         self._shedding = False
         self._kept: list[bytes] | None = None
         self._match: tuple[Route, dict[str, str]] | None = None
+        self._answered: Scope | None = None
+        """The request that was answered at once, of those that came last."""
+        self._repeatable: tuple[bytes, Scope] | None = None
+        """What followed the first line of a request that was answered at once, and what was read in it."""
         self._unparsed = b""
 
     def data_received(self, data: bytes) -> None:
-        """Refuse the request, or read on, unless answers wait to be read or requests to be begun."""
-        if not self._refuse_unparsed(data):
+        """Refuse or answer the request, or read on, unless answers wait to be read or requests to be begun."""
+        if not (self._refuse_unparsed(data) or self._answer_unparsed(data)):
             self._unparsed += data
             self._parse()
 
@@ -89,10 +93,37 @@ class PipelineProtocol(LimitedProtocol):
         self.on_response_complete()
         return True
 
+    def _answer_unparsed(self, data: bytes) -> bool:
+        """Answer the request that `data` is, if only its path differs from one that was, and its answer is at hand.
+
+        Clients send the same headers with every request of a connection, and reading them takes as long as answering.
+        """
+        if (
+            self._repeatable is None
+            or self._in_message
+            or self._unparsed
+            or (path := plain_request.path_before(self._repeatable[0], data)) is None
+            or not self._answers_at_once()
+            or self._pipeline.shed("GET", path) is not None
+        ):
+            return False
+        scope = self._repeatable[1]
+        scope["path"] = path = plain_request.decoded(path)
+        exchange = Exchange(scope, nothing_more, whole=b"")
+        exchange.match = self._pipeline.table.match("GET", path)
+        answer = self._pipeline.immediate(exchange, also=self._lines_of_all)
+        if answer is None:
+            return False
+        self._end_waiting()
+        self.transport.write(answer)
+        self.on_response_complete()
+        return True
+
     def _parse(self) -> None:
         while self._unparsed and not (self.pipeline or self.flow.write_paused or self.transport.is_closing()):
             some, self._unparsed = self._unparsed[:PARSED_BYTES], self._unparsed[PARSED_BYTES:]
             head = self._heads
+            between, self._answered = not self._in_message, None
             super().data_received(some)
             if self._kept is not None:
                 # Its body has not come with its headers: that is uvicorn's to wait for.
@@ -100,9 +131,16 @@ class PipelineProtocol(LimitedProtocol):
                 super().on_headers_complete()
                 if body:
                     super().on_body(body)
+            elif between and self._heads == head + 1:
+                self._keep_repeatable(some)
             self._fed(len(some), head=head)
         if self._unparsed and not self.transport.is_closing():
             self.flow.pause_reading()
+
+    def _keep_repeatable(self, request: bytes) -> None:
+        """Keep what was read in a request that came alone and whole, if it was answered at once."""
+        if self._answered is not None and (rest := plain_request.rest_of(request)) is not None:
+            self._repeatable = (rest, self._answered)
 
     def on_headers_complete(self) -> None:
         """Shed the request, keep it until it is whole, or begin it."""
@@ -117,8 +155,7 @@ class PipelineProtocol(LimitedProtocol):
                 self.transport.write(self._pipeline.refuse(refusal, method, self.headers, also=also))
                 return
             if "?" not in path:
-                if "%" in path:
-                    path = unquote_to_bytes(path).decode("utf-8", "replace")
+                path = plain_request.decoded(path)
                 match = self._pipeline.table.match(method, path)
                 if match[0].whole:
                     self.scope["method"], self.scope["path"] = method, path
@@ -142,6 +179,7 @@ class PipelineProtocol(LimitedProtocol):
             exchange.match, self._kept = self._match, None
             immediate = self._pipeline.immediate(exchange, also=self._lines_of_all)
             if immediate is not None:
+                self._answered = exchange.scope
                 self.transport.write(immediate)
                 self.on_response_complete()
                 return

@@ -1,4 +1,4 @@
-"""Requests that are refused without the parser: the parser would read them the same way, to the same end."""
+"""Requests that are refused or answered without the parser: it would read them the same way, to the same end."""
 
 import httptools
 import pytest
@@ -9,6 +9,8 @@ from runtime.http import plain_request
 
 HEAD = b"POST /v1/orders?x=1 HTTP/1.1\r\nHost: shop\r\nIdempotency-Key:  k 1 \r\nContent-Length: 2\r\n\r\n"
 WHOLE = HEAD + b"{}"
+
+ASKED = b"GET /v1/orders/1 HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer t\r\n\r\n"
 
 
 class Parsed:
@@ -74,9 +76,8 @@ PIECES = (
 
 
 @st.composite
-def nearly_plain(draw):
+def nearly_plain(draw, made=WHOLE):
     """A plain request with some pieces put in, taken out or put in place of others."""
-    made = WHOLE
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, len(made)))
         end = draw(st.one_of(st.just(start), st.integers(start, min(len(made), start + 20))))
@@ -138,3 +139,53 @@ def test_what_is_taken_for_plain_the_parser_reads_the_same_way(data):
 )
 def test_what_is_not_plain_is_the_parsers(instead_of, given):
     assert plain_request.headers_of(WHOLE.replace(instead_of, given)) is None
+
+
+@given(nearly_plain(ASKED), nearly_plain(b"GET /v1/orders/2 HTTP/1.1\r\n"))
+@example(ASKED, b"GET /v1/orders/order%202 HTTP/1.1\r\n")
+def test_headers_that_were_read_before_the_parser_reads_the_same_way(first, line):
+    rest = plain_request.rest_of(first)
+    path = None if rest is None else plain_request.path_before(rest, line + rest)
+    try:
+        read = Parsed(first)
+    except httptools.HttpParserError:
+        return
+    if path is None or rest is None or (read.begun, read.messages) != (1, 1):
+        return
+    parsed = Parsed(line + rest)
+
+    assert (path, b"GET", "1.1") == (parsed.url.decode("latin-1"), parsed.method, parsed.version)
+    assert (read.headers, read.body, read.goes_on) == (parsed.headers, parsed.body, parsed.goes_on)
+    assert (1, 1) == (parsed.begun, parsed.messages)
+
+
+def test_a_read_that_differs_in_its_path_needs_no_parser():
+    rest = plain_request.rest_of(ASKED)
+    assert rest is not None
+
+    assert "/v1/products/a%20b" == plain_request.path_before(
+        rest, ASKED.replace(b"/v1/orders/1", b"/v1/products/a%20b")
+    )
+
+
+@pytest.mark.parametrize(
+    ("instead_of", "given"),
+    [
+        (b"GET", b"POST"),
+        (b"GET", b"\r\nGET"),
+        (b"HTTP/1.1", b"HTTP/1.0"),
+        (b"/v1/orders/1", b"/v1/orders/1?x=1"),
+        (b"/v1/orders/1", b"/v1/orders/\xff"),
+        (b"/v1/orders/1", b"http://shop/v1/orders/1"),
+        (b"/v1/orders/1", b"/v1/orders/" + b"1" * 5_000),
+        (b"Bearer t", b"Bearer u"),
+        (b"Host", b"X: y\r\nHost"),
+        (b"\r\n\r\n", b"\r\n\r\n" + ASKED),
+        (b"\r\n\r\n", b"\r\n"),
+    ],
+)
+def test_what_differs_in_more_than_its_path_is_the_parsers(instead_of, given):
+    rest = plain_request.rest_of(ASKED)
+    assert rest is not None
+
+    assert plain_request.path_before(rest, ASKED.replace(instead_of, given, 1)) is None
