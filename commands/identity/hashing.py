@@ -27,6 +27,10 @@ IDLE_NICENESS: Final = 19
 PATIENCE_S: Final = 1.0
 """How long a processor may keep the process waiting; on an idle machine a hash takes a tenth of it."""
 
+KEEPS_MEMORY: Final = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
+"""Has glibc (mallopt(3)) use the memory of a hash, which argon2 wipes, for the next: to get it anew takes as long again
+as half of the hash, in the kernel, where the process gives its processor up late. Other libraries pay no heed."""
+
 NOT_ASKED_S: Final = 10.0
 """For how long nothing is asked of a process that did not answer: the machine is full, or allows none."""
 
@@ -120,6 +124,7 @@ class IdleProcess:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", __name__],
                     stdin=its.fileno(),
+                    env=os.environ | KEEPS_MEMORY,
                     process_group=0,  # a Ctrl-C in a terminal is for the process that asks
                 )
             go_idle(self._process.pid)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -41,6 +42,11 @@ def idle():
     process = IdleProcess()
     yield process
     process.end()
+
+
+def pages_given(pid):
+    """Pages of memory that a process was given so far: minor faults (proc_pid_stat(5))."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
 
 
 def answered(process, work=Work(RIGHT, WEAK_MB)):  # noqa: B008 - it never changes
@@ -163,3 +169,13 @@ async def test_a3_passwords_are_verified_with_the_process_and_without(monkeypatc
 
     assert HASHES_AT_ONCE == len(begun)
     assert not any(map(psutil.pid_exists, begun))
+
+
+def test_the_memory_of_a_hash_is_used_for_the_next(idle):
+    pages = 19 * 1024 // 4
+    answered(idle, Work(RIGHT, 19))
+    before = pages_given(idle.pid)
+    answered(idle, Work(RIGHT, 19))
+
+    assert pages_given(idle.pid) - before < pages / 4
+    assert before > pages
