@@ -88,7 +88,7 @@ class BatchFold:
         """
         self._view = view
         self._folds = view.folds
-        self._types = frozenset(view.event_types)
+        self._types = view.recorded_types
         self._skips = skips
         self._parked_before = parked
         self._refused = refused
@@ -103,9 +103,9 @@ class BatchFold:
         keys: set[Key] = set()
         folds = self._folds
         for decoded in decoded_events:
-            fold = folds.get(type(decoded.event))  # type: ignore[arg-type]
-            if fold is None and decoded.type not in self._types:
+            if decoded.type not in self._types:
                 continue
+            fold = folds.get(type(decoded.event))  # type: ignore[arg-type]  # none where it is malformed
             if decoded.position in self._skips or self._waits(decoded):
                 continue
             try:

@@ -203,6 +203,7 @@ class View(Generic[R]):
         self._only_key = attrgetter(self.key[0]) if len(self.key) == 1 else None
         self._keys: Callable[[Row], Key] = attrgetter(*self.key)
         self._folds: dict[type[Event], Fold] = {}
+        self._recorded_types: frozenset[str] | None = None
         self._modules = {row.__module__}
 
     def __repr__(self) -> str:
@@ -217,6 +218,15 @@ class View(Generic[R]):
     def event_types(self) -> tuple[str, ...]:
         """Type names of the events that this view folds, sorted."""
         return tuple(sorted(domain_event.type_name(event) for event in self._folds))
+
+    @property
+    def recorded_types(self) -> frozenset[str]:
+        """The same with the names of older versions, under which such events may be recorded, too."""
+        if self._recorded_types is None:
+            self._recorded_types = frozenset(
+                name for event in self._folds for name in domain_event.type_names_of(event)
+            )
+        return self._recorded_types
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -333,6 +343,7 @@ class View(Generic[R]):
     def _attach(self, fold: Fold) -> None:
         self._check_event(fold.event)
         self._folds[fold.event] = fold
+        self._recorded_types = None
 
 
 class Worklist(View[R]):

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from domain.event import Event, event_type, upcasts
 from domain.operations.events import EventSkipped
 from domain.operations.skips import SKIPS
 from event_store.consumers import parking
@@ -14,6 +15,7 @@ from event_store.transport.partitioning import PARTITIONS, partition_of
 from projections import rebuild, verifying
 from projections.errors import FoldFailed
 from projections.retry_requests import REQUESTS_PER_CHECK
+from projections.view import Row, View
 from runtime import database
 from tests.appends import append_request
 from tests.examples import NOW
@@ -23,6 +25,28 @@ from tests.projections.feeding import append, append_requests, feeding, settle, 
 
 UNSTORABLE = 2**62
 """Two of these are more than a bigint holds: the fold takes them, the database does not."""
+
+
+@event_type("counting.weighed.v1")
+class WeighedInKilograms(Event, frozen=True):
+    counter: str
+    kilograms: int
+
+
+@event_type("counting.weighed.v2")
+class Weighed(Event, frozen=True):
+    counter: str
+    grams: int
+
+
+@upcasts(WeighedInKilograms)
+def weighed(event):
+    return Weighed(event.counter, 1_000 * event.kilograms)
+
+
+class Weight(Row, frozen=True):
+    counter: str
+    grams: int
 
 
 @pytest.fixture
@@ -348,6 +372,25 @@ def test_a_payload_of_another_shape_parks_its_key(url, conn, views):
     assert parked.partition_key == "counter-a"
     assert "number" in parked.reason
     assert numbers(conn, views[0]) == {"b": (1,)}
+
+
+def test_a_malformed_event_of_an_older_version_parks_its_key_as_one_of_the_newest_does(url, conn):
+    weights = View(name="weights", row=Weight, key=("counter",), shape=1)
+    weights.on(Weighed)(lambda _row, event: Weight(event.counter, event.grams))
+    append_requests(
+        url,
+        [
+            raw("counting.weighed.v1", b'{"counter":"a","kilograms":"many"}'),
+            raw("counting.weighed.v1", b'{"counter":"a","kilograms":1}'),
+        ],
+    )
+    with feeding(url, [weights]) as feeder:
+        feeder.catch_up()
+
+    (parked,) = parking.listed(conn)
+    assert ("counter-a", "counting.weighed.v1") == (parked.partition_key, parked.type)
+    assert "kilograms" in parked.reason
+    assert {} == stored(conn, weights)
 
 
 def test_an_unknown_version_of_a_known_event_stops_the_worker(url, conn, views):

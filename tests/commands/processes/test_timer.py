@@ -11,6 +11,7 @@ from commands.processes.fulfilment import UNDECIDED
 from commands.processes.process import Process
 from commands.processes.timer import SetTimer, Timer
 from counterfoil.contexts import CONTEXTS
+from domain.event import type_name
 from domain.ordering.events import OrderConfirmed, OrderPlaced
 from domain.ordering.order import ORDER
 from event_store.consumers.starting import HEAD
@@ -32,7 +33,9 @@ DAY = timedelta(days=1)
 def facts(*events, stream="order-1"):
     """What was recorded a minute apart, from position 1 on."""
     return [
-        DecodedEvent(number, stream, stream, number, "", b"", event, NOW + timedelta(minutes=number))
+        DecodedEvent(
+            number, stream, stream, number, type_name(event), b"", event, NOW + timedelta(minutes=number)
+        )
         for number, event in enumerate(events, start=1)
     ]
 
