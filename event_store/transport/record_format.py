@@ -20,17 +20,6 @@ Headers = list[tuple[str, bytes]]
 _LINK: Final = struct.Struct(">qq32s")
 _SPECVERSION: Final = ("ce_specversion", b"1.0")
 _CONTENT_TYPE: Final = ("content-type", b"application/json")
-_NAMES: Final = (
-    "ce_specversion",
-    "ce_id",
-    "ce_source",
-    "ce_type",
-    "ce_subject",
-    "ce_time",
-    "content-type",
-    "cf_link",
-    "cf_metadata",
-)
 _TIMES_CACHED: Final = 4_096  # a batch of the log shares one timestamp
 _TYPES_CACHED: Final = 1_024
 
@@ -79,32 +68,25 @@ def decode_record(
     if key is None or value is None:
         raise MalformedRecord(f"a message without key or value in partition {partition}")
     try:
-        if tuple(name for name, _ in headers) != _NAMES:
-            headers = _in_order(headers)
-        epoch, _, position = headers[1][1].partition(b".")
-        version, prev, leaf = _LINK.unpack(headers[7][1])
+        found = dict(headers)  # tools that mirror a topic put them in another order, and add to them
+        epoch, _, position = found["ce_id"].partition(b".")
+        version, prev, leaf = _LINK.unpack(found["cf_link"])
         return Record(
             partition,
             prev,
             int(position),
             key.decode(),
-            headers[4][1].decode(),
+            found["ce_subject"].decode(),
             version,
-            _decoded_type(headers[3][1]),
+            _decoded_type(found["ce_type"]),
             value,
-            headers[8][1],
-            _decoded_time(headers[5][1]),
+            found["cf_metadata"],
+            _decoded_time(found["ce_time"]),
             leaf,
             int(epoch),
         )
     except (KeyError, ValueError, struct.error) as error:
         raise MalformedRecord(f"not a record of the relay in partition {partition}: {error!r}") from error
-
-
-def _in_order(headers: Sequence[tuple[str, bytes]]) -> Headers:
-    """Headers may be re-ordered or added to by mirroring tools."""
-    found = dict(headers)
-    return [(name, found[name]) for name in _NAMES]
 
 
 @functools.lru_cache(maxsize=_TYPES_CACHED)
