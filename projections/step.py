@@ -7,6 +7,8 @@ performs effects and sends the results back, and a test can stop it between any 
 
 import itertools
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +26,9 @@ ROWS_CACHED_MAX: Final = 5_000
 """Rows of one build kept in memory between batches; the ones written longest ago go first."""
 ISOLATION_ROUNDS_MAX: Final = 5
 """How often a batch is folded again without the events whose rows the database refused."""
+
+
+_POSITION: Final = attrgetter("position")
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -163,7 +168,8 @@ def step(followings: Sequence[Following], feed: Feed) -> ProjectionStep:
 
 def plans_of(batches: Sequence["BuildBatch"]) -> Generator[Effect, Any, list[Plan]]:
     """Load what is not in memory, for all batches at once, and fold."""
-    missing = [batch.gather() for batch in batches]
+    by_type = _ByType()
+    missing = [batch.gather(by_type) for batch in batches]
     found: list[dict[Key, Versioned]] = [{} for _ in batches]
     if any(missing):
         wanted = [(batch.following.table, keys) for batch, keys in zip(batches, missing, strict=True)]
@@ -188,6 +194,25 @@ def commit(batches: Sequence["BuildBatch"], plans: list[Plan]) -> ProjectionStep
     raise RowsRefused(f"rows were refused {ISOLATION_ROUNDS_MAX} times, each time for another event")
 
 
+class _ByType:
+    """The events of feeds by type: there are many views, and each folds few of all types."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, dict[str, list[DecodedEvent]]] = {}
+
+    def of(self, decoded_events: Sequence[DecodedEvent], types: AbstractSet[str]) -> Sequence[DecodedEvent]:
+        """Those of some types, in their order; the sequence must last as long as this does."""
+        found = self._found.get(id(decoded_events))
+        if found is None:
+            found = self._found[id(decoded_events)] = {}
+            for decoded in decoded_events:
+                found.setdefault(decoded.type, []).append(decoded)
+        chosen = [some for name, some in found.items() if name in types]
+        if len(chosen) == 1:
+            return chosen[0]
+        return sorted(itertools.chain.from_iterable(chosen), key=_POSITION)
+
+
 class BuildBatch:
     """One build's part of a feed."""
 
@@ -208,11 +233,14 @@ class BuildBatch:
         self._folding: BatchFold | None = None
         self._rows: dict[Key, Versioned] = {}
 
-    def gather(self) -> set[Key]:
+    def gather(self, by_type: _ByType) -> set[Key]:
         """Begin to fold, leaving out what was refused; the keys of the rows that must be loaded for it."""
         self._folding = self._new_fold(self.refused)
+        types = self.following.view.recorded_types
         keys = self._folding.gather(
-            [decoded for decoded_events in self._decoded_events.values() for decoded in decoded_events]
+            decoded
+            for decoded_events in self._decoded_events.values()
+            for decoded in by_type.of(decoded_events, types)
         )
         self._rows = self.following.cached(keys)
         return keys - self._rows.keys()
