@@ -54,15 +54,15 @@ def rest_of(data: bytes) -> bytes | None:
     return data[line.end() :] if line is not None and len(data) <= _HEAD_BYTES_MAX else None
 
 
-def path_before(rest: bytes, data: bytes) -> str | None:
-    """The path, not decoded, of a GET that these bytes are, if this rest follows its first line; None if not.
+def path_before(rest: bytes, data: bytes) -> bytes | None:
+    """The path as it came, of a GET that these bytes are, if this rest follows its first line; None if not.
 
     The parser would read the same headers as in the request that the rest was taken from: none depends on the path.
     """
     if len(data) > _HEAD_BYTES_MAX or not data.endswith(rest):
         return None
     line = _read.fullmatch(data, 0, len(data) - len(rest))
-    return None if line is None else line[1].decode("ascii")
+    return None if line is None else line[1]
 
 
 def decoded(path: str) -> str:

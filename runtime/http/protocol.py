@@ -98,17 +98,14 @@ class PipelineProtocol(LimitedProtocol):
 
         Clients send the same headers with every request of a connection, and reading them takes as long as answering.
         """
-        if (
-            self._repeatable is None
-            or self._in_message
-            or self._unparsed
-            or (path := plain_request.path_before(self._repeatable[0], data)) is None
-            or not self._answers_at_once()
-            or self._pipeline.shed("GET", path) is not None
-        ):
+        if self._repeatable is None or self._in_message or self._unparsed or not self._answers_at_once():
             return False
-        scope = self._repeatable[1]
-        scope["path"] = path = plain_request.decoded(path)
+        rest, scope = self._repeatable
+        raw_path = plain_request.path_before(rest, data)
+        if raw_path is None or self._pipeline.shed("GET", raw_path.decode("ascii")) is not None:
+            return False
+        path = plain_request.decoded(raw_path.decode("ascii"))
+        scope["raw_path"], scope["path"] = raw_path, path
         exchange = Exchange(scope, nothing_more, whole=b"")
         exchange.match = self._pipeline.table.match("GET", path)
         answer = self._pipeline.immediate(exchange, also=self._lines_of_all)

@@ -25,6 +25,7 @@ class Thing:
     def __init__(self):
         self.at_once = []
         self.headers = []
+        self.raw_paths = []
 
     async def answer(self, exchange):
         return Response(b"waited for " + exchange.parameters["thing_id"].encode())
@@ -33,6 +34,7 @@ class Thing:
         thing_id = exchange.parameters["thing_id"]
         self.at_once.append(thing_id)
         self.headers.append(exchange.headers)
+        self.raw_paths.append(exchange.scope["raw_path"])
         if thing_id == "broken":
             raise RuntimeError("a mistake of ours")
         if thing_id == "absent":
@@ -154,6 +156,7 @@ def test_headers_are_read_once_while_a_connection_repeats_them(thing, registry):
     first, second, third, fourth = thing.headers
 
     assert ["1", "2", "1", "1"] == thing.at_once
+    assert [b"/things/1", b"/things/2", b"/things/1", b"/things/1"] == thing.raw_paths
     assert 4 == received.count(b"at once")
     assert second is first
     assert third is not second
