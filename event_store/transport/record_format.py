@@ -20,6 +20,17 @@ Headers = list[tuple[str, bytes]]
 _LINK: Final = struct.Struct(">qq32s")
 _SPECVERSION: Final = ("ce_specversion", b"1.0")
 _CONTENT_TYPE: Final = ("content-type", b"application/json")
+_NAMES: Final = (
+    "ce_specversion",
+    "ce_id",
+    "ce_source",
+    "ce_type",
+    "ce_subject",
+    "ce_time",
+    "content-type",
+    "cf_link",
+    "cf_metadata",
+)
 _TIMES_CACHED: Final = 4_096  # a batch of the log shares one timestamp
 _TYPES_CACHED: Final = 1_024
 
@@ -68,25 +79,32 @@ def decode_record(
     if key is None or value is None:
         raise MalformedRecord(f"a message without key or value in partition {partition}")
     try:
-        found = dict(headers)  # tools that mirror a topic put them in another order, and add to them
-        epoch, _, position = found["ce_id"].partition(b".")
-        version, prev, leaf = _LINK.unpack(found["cf_link"])
+        if tuple(name for name, _ in headers) != _NAMES:
+            headers = _in_order(headers)
+        epoch, _, position = headers[1][1].partition(b".")
+        version, prev, leaf = _LINK.unpack(headers[7][1])
         return Record(
             partition,
             prev,
             int(position),
             key.decode(),
-            found["ce_subject"].decode(),
+            headers[4][1].decode(),
             version,
-            _decoded_type(found["ce_type"]),
+            _decoded_type(headers[3][1]),
             value,
-            found["cf_metadata"],
-            _decoded_time(found["ce_time"]),
+            headers[8][1],
+            _decoded_time(headers[5][1]),
             leaf,
             int(epoch),
         )
     except (KeyError, ValueError, struct.error) as error:
         raise MalformedRecord(f"not a record of the relay in partition {partition}: {error!r}") from error
+
+
+def _in_order(headers: Sequence[tuple[str, bytes]]) -> Headers:
+    """Headers may be re-ordered or added to by mirroring tools."""
+    found = dict(headers)
+    return [(name, found[name]) for name in _NAMES]
 
 
 @functools.lru_cache(maxsize=_TYPES_CACHED)

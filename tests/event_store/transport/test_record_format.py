@@ -80,7 +80,7 @@ def test_headers_that_a_mirror_reordered_and_added_to_are_understood():
     assert RECORD == decoded(message, headers=[("x-mirror", b"1"), *reversed(message.headers)])
 
 
-@pytest.mark.parametrize("lost", ["ce_id", "cf_link", "cf_metadata", "ce_time"])
+@pytest.mark.parametrize("lost", [name for name, _ in encode_record(RECORD, source=SOURCE).headers])
 def test_a_message_without_one_of_our_headers_is_malformed(lost):
     message = encode_record(RECORD, source=SOURCE)
 
