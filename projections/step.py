@@ -27,7 +27,6 @@ ROWS_CACHED_MAX: Final = 5_000
 ISOLATION_ROUNDS_MAX: Final = 5
 """How often a batch is folded again without the events whose rows the database refused."""
 
-
 _POSITION: Final = attrgetter("position")
 
 
@@ -208,8 +207,8 @@ class _ByType:
             for decoded in decoded_events:
                 found.setdefault(decoded.type, []).append(decoded)
         chosen = [some for name, some in found.items() if name in types]
-        if len(chosen) == 1:
-            return chosen[0]
+        if len(chosen) == len(found):
+            return decoded_events
         return sorted(itertools.chain.from_iterable(chosen), key=_POSITION)
 
 
