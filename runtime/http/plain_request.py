@@ -50,8 +50,8 @@ def headers_of(data: bytes) -> Headers | None:
 
 def rest_of(data: bytes) -> bytes | None:
     """All after the first line of a GET, which these bytes are from first to last; None where it is not plain."""
-    line = _read.match(data, 0, _HEAD_BYTES_MAX)
-    return data[line.end() :] if line is not None and len(data) <= _HEAD_BYTES_MAX else None
+    line = _read.match(data) if len(data) <= _HEAD_BYTES_MAX else None
+    return None if line is None else data[line.end() :]
 
 
 def path_before(rest: bytes, data: bytes) -> bytes | None:

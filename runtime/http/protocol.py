@@ -51,15 +51,15 @@ class PipelineProtocol(LimitedProtocol):
         self._shedding = False
         self._kept: list[bytes] | None = None
         self._match: tuple[Route, dict[str, str]] | None = None
-        self._answered: Scope | None = None
-        """The request that was answered at once, of those that came last."""
-        self._repeatable: tuple[bytes, Scope] | None = None
-        """What followed the first line of a request that was answered at once, and what was read in it."""
+        self._begun: Exchange | None = None
+        """The whole request that was begun, of those that came last."""
+        self._repeatable: tuple[bytes, Exchange] | None = None
+        """What followed the first line of a whole request, and what was read in it."""
         self._unparsed = b""
 
     def data_received(self, data: bytes) -> None:
-        """Refuse or answer the request, or read on, unless answers wait to be read or requests to be begun."""
-        if not (self._refuse_unparsed(data) or self._answer_unparsed(data)):
+        """Refuse or begin the request, or read on, unless answers wait to be read or requests to be begun."""
+        if not (self._refuse_unparsed(data) or self._begin_unparsed(data)):
             self._unparsed += data
             self._parse()
 
@@ -93,34 +93,32 @@ class PipelineProtocol(LimitedProtocol):
         self.on_response_complete()
         return True
 
-    def _answer_unparsed(self, data: bytes) -> bool:
-        """Answer the request that `data` is, if only its path differs from one that was, and its answer is at hand.
+    def _begin_unparsed(self, data: bytes) -> bool:
+        """Begin the request that `data` is, if only its path differs from one that was, and its route takes it whole.
 
         Clients send the same headers with every request of a connection, and reading them takes as long as answering.
         """
         if self._repeatable is None or self._in_message or self._unparsed or not self._answers_at_once():
             return False
-        rest, scope = self._repeatable
+        rest, before = self._repeatable
         raw_path = plain_request.path_before(rest, data)
         if raw_path is None or self._pipeline.shed("GET", raw_path.decode("ascii")) is not None:
             return False
         path = plain_request.decoded(raw_path.decode("ascii"))
-        scope["raw_path"], scope["path"] = raw_path, path
-        exchange = Exchange(scope, nothing_more, whole=b"")
-        exchange.match = self._pipeline.table.match("GET", path)
-        answer = self._pipeline.immediate(exchange, also=self._lines_of_all)
-        if answer is None:
+        match = self._pipeline.table.match("GET", path)
+        if not match[0].whole:
             return False
+        self._unset_keepalive_if_required()
         self._end_waiting()
-        self.transport.write(answer)
-        self.on_response_complete()
+        scope = {**before.scope, "path": path, "raw_path": raw_path}
+        self._begin(Exchange(scope, nothing_more, whole=before.whole), match)
         return True
 
     def _parse(self) -> None:
         while self._unparsed and not (self.pipeline or self.flow.write_paused or self.transport.is_closing()):
             some, self._unparsed = self._unparsed[:PARSED_BYTES], self._unparsed[PARSED_BYTES:]
             head = self._heads
-            between, self._answered = not self._in_message, None
+            between, self._begun = not self._in_message, None
             super().data_received(some)
             if self._kept is not None:
                 # Its body has not come with its headers: that is uvicorn's to wait for.
@@ -135,9 +133,9 @@ class PipelineProtocol(LimitedProtocol):
             self.flow.pause_reading()
 
     def _keep_repeatable(self, request: bytes) -> None:
-        """Keep what was read in a request that came alone and whole, if it was answered at once."""
-        if self._answered is not None and (rest := plain_request.rest_of(request)) is not None:
-            self._repeatable = (rest, self._answered)
+        """Keep what was read in a request that came alone and whole."""
+        if self._begun is not None and (rest := plain_request.rest_of(request)) is not None:
+            self._repeatable = (rest, self._begun)
 
     def on_headers_complete(self) -> None:
         """Shed the request, keep it until it is whole, or begin it."""
@@ -172,23 +170,27 @@ class PipelineProtocol(LimitedProtocol):
         """Answer a whole request; after a refused one go on with the next of the connection."""
         self._in_message = False
         if self._kept is not None:
-            exchange = Exchange(cast("Scope", self.scope), nothing_more, whole=b"".join(self._kept))
-            exchange.match, self._kept = self._match, None
-            immediate = self._pipeline.immediate(exchange, also=self._lines_of_all)
-            if immediate is not None:
-                self._answered = exchange.scope
-                self.transport.write(immediate)
-                self.on_response_complete()
-                return
-            self.cycle = under_way = _UnderWay()  # type: ignore[assignment]  # uvicorn asks no more of it than this
-            task = self.loop.create_task(self._serve(exchange, under_way))
-            self.tasks.add(task)  # the loop itself holds its tasks weakly
-            task.add_done_callback(self.tasks.discard)
+            assert self._match is not None, "matched when its head was read"
+            whole, self._kept = b"".join(self._kept), None
+            self._begin(Exchange(cast("Scope", self.scope), nothing_more, whole=whole), self._match)
         elif self._shedding:
             self._shedding = False
             self.on_response_complete()
         else:
             super().on_message_complete()
+
+    def _begin(self, exchange: Exchange, match: tuple[Route, dict[str, str]]) -> None:
+        """Answer a whole request at once, or begin to serve it."""
+        exchange.match, self._begun = match, exchange
+        immediate = self._pipeline.immediate(exchange, also=self._lines_of_all)
+        if immediate is not None:
+            self.transport.write(immediate)
+            self.on_response_complete()
+            return
+        self.cycle = under_way = _UnderWay()  # type: ignore[assignment]  # uvicorn asks no more of it than this
+        task = self.loop.create_task(self._serve(exchange, under_way))
+        self.tasks.add(task)  # the loop itself holds its tasks weakly
+        task.add_done_callback(self.tasks.discard)
 
     def _is_plain(self) -> bool:
         """Whether an answer from here would come in its turn, be read, and leave the connection open."""

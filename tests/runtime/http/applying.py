@@ -81,8 +81,11 @@ def serve(
 
 
 @contextlib.contextmanager
-def listening(app: PipelineApp) -> Iterator[uvicorn.Server]:
-    """A server of an application on a port of its own, in a thread."""
+def listening(app: PipelineApp, *, keep_alive_s: int = 2 * ANSWERED_WITHIN_S) -> Iterator[uvicorn.Server]:
+    """A server of an application on a port of its own, in a thread.
+
+    Unless another time is given, what closes a connection within a test closes it for another reason than its age.
+    """
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
@@ -92,7 +95,7 @@ def listening(app: PipelineApp) -> Iterator[uvicorn.Server]:
         log_config=None,
         proxy_headers=False,
         timeout_graceful_shutdown=ANSWERED_WITHIN_S,
-        timeout_keep_alive=2 * ANSWERED_WITHIN_S,  # what closes sooner was closed for another reason
+        timeout_keep_alive=keep_alive_s,
     )
     with serving(config) as server:
         yield server

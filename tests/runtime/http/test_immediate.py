@@ -1,5 +1,6 @@
 """An answer that needs no waiting passes the steps of every other one, and is written without a task."""
 
+import asyncio
 import http.client
 import json
 import re
@@ -17,6 +18,7 @@ from runtime.telemetry import new_registry
 from tests.runtime.http.applying import ANSWERED_WITHIN_S, Endpoint, listening, pipelined, serve
 
 THING = "/things/{thing_id}"
+KEEP_ALIVE_S = 1
 
 
 class Thing:
@@ -28,6 +30,8 @@ class Thing:
         self.raw_paths = []
 
     async def answer(self, exchange):
+        if exchange.parameters["thing_id"] == "slow":
+            await asyncio.sleep(2.5 * KEEP_ALIVE_S)
         return Response(b"waited for " + exchange.parameters["thing_id"].encode())
 
     def immediate(self, exchange):
@@ -37,7 +41,7 @@ class Thing:
         self.raw_paths.append(exchange.scope["raw_path"])
         if thing_id == "broken":
             raise RuntimeError("a mistake of ours")
-        if thing_id == "absent":
+        if thing_id in {"absent", "slow"}:
             return None
         body = b"at once " + thing_id.encode()
         return Prepared(b"content-type: text/plain\r\ncontent-length: %d\r\n" % len(body), body)
@@ -53,12 +57,12 @@ def registry():
     return new_registry()
 
 
-def serving_it(thing, registry, *, requires="things:read", **given):
+def serving_it(thing, registry, *, requires="things:read", keep_alive_s=2 * ANSWERED_WITHIN_S, **given):
     app = pipelined(registry=registry, **{"recognise": lambda _exchange: ANONYMOUS, **given})
     route = serve(app, THING, thing.answer, method="GET", requires=requires)
     assert isinstance(route.endpoint, Endpoint)
     route.endpoint.immediate = thing.immediate
-    return listening(app)
+    return listening(app, keep_alive_s=keep_alive_s)
 
 
 def asked(thing, registry, *paths, headers=None, **given):
@@ -139,7 +143,11 @@ def answered(opened, *pieces, answers=1, body=True):
     received = b""
     with opened.makefile("rb") as coming:
         for _ in range(answers):
-            head = b"".join(iter(coming.readline, b"\r\n"))
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                line = coming.readline()
+                assert line, "the server hung up"
+                head += line
             length = re.search(rb"content-length: ([0-9]+)", head)
             assert length is not None
             received += head + (coming.read(int(length[1])) if body else b"")
@@ -167,6 +175,22 @@ def test_headers_are_read_once_while_a_connection_repeats_them(thing, registry):
         True,
         True,
     ]
+
+
+def test_a_repeated_request_whose_answer_is_not_there_is_asked_about_once_and_waited_for(thing, registry):
+    absent, slow = READ.replace(b"things/1", b"things/absent"), READ.replace(b"things/1", b"things/slow")
+    with (
+        serving_it(thing, registry, keep_alive_s=KEEP_ALIVE_S) as server,
+        socket.create_connection(("127.0.0.1", server.config.port), timeout=ANSWERED_WITHIN_S) as opened,
+    ):
+        received = [answered(opened, each) for each in (absent, absent, READ, slow, absent, READ)]
+
+    assert ["absent", "absent", "1", "slow", "absent", "1"] == thing.at_once
+    assert all(headers is thing.headers[0] for headers in thing.headers)
+    assert [
+        *(b"waited for absent", b"waited for absent", b"at once 1"),
+        *(b"waited for slow", b"waited for absent", b"at once 1"),
+    ] == [each.rpartition(b"\r\n")[2] for each in received]
 
 
 @pytest.mark.parametrize(
