@@ -6,6 +6,7 @@ from typing import Any
 from domain.aggregate import Aggregate
 from event_store.consumers.driver import Consumer
 from event_store.transport.following import FollowerMetrics
+from event_store.transport.shared_transport import SharedTransport
 from event_store.transport.transport import Transport
 from projections import snapshots, tailing, worker
 from projections.errors import DeclarationError
@@ -32,7 +33,7 @@ def consumers(
         metrics: where folds are counted.
         followed: where faults of the transport are counted.
         documents: where document views are mirrored, None for nowhere.
-        group: whom partitions are shared with: workers of the same views.
+        group: whom partitions are divided with: workers of other processes.
         aggregates: kinds of streams; those that want snapshots get them.
 
     Raises:
@@ -41,10 +42,11 @@ def consumers(
     if len({view.name for view in views}) != len({(view.name, view.kind) for view in views}):
         raise DeclarationError("all shapes of a view are of one kind")
     by_kind = {kind: [view for view in views if view.kind is kind] for kind in Kind}
+    shared = SharedTransport(transport)
     hosted = [
         worker.consumer(
             some,
-            transport=transport,
+            transport=shared,
             metrics=metrics,
             followed=followed,
             documents=documents,

@@ -185,14 +185,14 @@ def consumer(
 
     Args:
         views: what to feed.
-        transport: where events come from.
+        transport: where events come from; the same for keyed and deferred views, who share what it brings.
         metrics: where folds are counted.
         followed: where faults of the transport are counted.
         documents: where document views are mirrored, None for nowhere.
-        group: whom partitions are shared with: workers of the same views. Those of deferred ones have one more.
+        group: whom partitions are divided with: workers of other processes.
     """
     deferred = views[0].kind is DEFERRED
-    shared_with = f"{group}-deferred" if deferred else group
+    checkpoints_of = f"{group}-deferred" if deferred else group
     mirror = None if documents is None else Mirror(documents, metrics=metrics)
 
     def begin(session: ConsumerSession) -> Worker:
@@ -203,7 +203,7 @@ def consumer(
         adopting.say_what_is_not_built(session.conn, views)
         adopting.enter_generation(session.conn, views, generation=generation, stop=session.stop)
         follower = Follower(
-            transport.subscribe(shared_with, generation=generation),
+            transport.subscribe(group, generation=generation),
             log=PartitionLog(session.conn, generation=generation),
             metrics=followed,
             compares=generation.carrier != "local",
@@ -214,7 +214,7 @@ def consumer(
             follower=follower,
             views=views,
             metrics=metrics,
-            group=shared_with,
+            group=checkpoints_of,
             mirror=mirror,
         )
 

@@ -123,15 +123,15 @@ class Follower:
     def start(self, source: Partition, *, position: int, leaf: bytes | None) -> None:
         """Follow an assigned partition from a checkpoint; `leaf` is None where no event was applied yet.
 
-        To be called again from the checkpoint when applying failed.
+        To be called again from the checkpoint when applying failed. `positions` is ahead of it where the subscription
+        delivers from a later position on; what lies between is to be read from the log.
 
         Raises:
             Fork: the log does not hold the checkpoint's event; the build must be made anew.
         """
         if leaf is not None:
             self._log.verify({position: leaf})
-        self._subscription.start_at(source, position=position)
-        self._cursors[source] = _Cursor(last=position)
+        self._cursors[source] = _Cursor(last=self._subscription.start_at(source, position=position))
 
     def poll(self, timeout_s: float, *, max_records: int = POLL_RECORDS_MAX) -> Followed:
         """Wait for records up to `timeout_s`.

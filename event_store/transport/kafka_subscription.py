@@ -60,12 +60,13 @@ class KafkaSubscription:
         batch.drained = count < max_records
         return batch
 
-    def start_at(self, source: Partition, *, position: int) -> None:
+    def start_at(self, source: Partition, *, position: int) -> int:
         """Deliver from the hint of an earlier commit that does not lie behind `position`, else from the oldest."""
         self._started.discard(source)
         self._offsets.pop(source, None)
         self._hints.pop(source, None)
         self._to_start[source] = position
+        return position
 
     def commit(self, source: Partition, *, position: int) -> None:
         """Commit the offset of the newest poll that `position` covers, with its position as metadata."""

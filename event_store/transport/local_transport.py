@@ -115,12 +115,13 @@ class LocalSubscription:
         except psycopg.OperationalError as error:
             raise TransportUnavailable(f"the log cannot be read: {error}") from error
 
-    def start_at(self, source: Partition, *, position: int) -> None:
+    def start_at(self, source: Partition, *, position: int) -> int:
         """Deliver a partition from the first record after `position` on."""
         assert source in self._sources, "only partitions of the subscription can be started"
         self._last[source] = position
         # One reader serves all partitions: it goes back to the one that is furthest behind.
         self._position = position if self._position is None else min(self._position, position)
+        return position
 
     def commit(self, source: Partition, *, position: int) -> None:
         """Nobody needs the hint: a position of the log is found by its index."""

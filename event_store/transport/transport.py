@@ -153,8 +153,12 @@ class Subscription(Protocol):
     def poll(self, timeout_s: float, *, max_records: int = POLL_RECORDS_MAX) -> Batch:
         """Wait up to `timeout_s` for records; raise TransportUnavailable when the carrier is gone."""
 
-    def start_at(self, source: Partition, *, position: int) -> None:
-        """Deliver an assigned partition from the first record after `position` on (earlier may repeat)."""
+    def start_at(self, source: Partition, *, position: int) -> int:
+        """Deliver an assigned partition from the first record after `position` on (earlier may repeat).
+
+        Returns the position after which it is delivered: a later one where it was started before for another consumer
+        of this process. What lies between is to be read from the log.
+        """
 
     def commit(self, source: Partition, *, position: int) -> None:
         """Leave a hint for operators and the next `start_at`; the consumer's checkpoint row is the truth."""

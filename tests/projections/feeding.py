@@ -353,9 +353,9 @@ class Carrier:
             records = self._read(max_records)
         return Batch(records=records, assigned=assigned, revoked=revoked)
 
-    def start_at(self, source: Partition, *, position: int) -> None:
-        self._ends[source] = position
-        self._carried[source] = position
+    def start_at(self, source: Partition, *, position: int) -> int:
+        self._ends[source] = self._carried[source] = position
+        return position
 
     def commit(self, source: Partition, *, position: int) -> None:
         self.committed[source] = position

@@ -4,6 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from counterfoil.contexts import CONTEXTS
+from event_store.consumers import pausing
 from event_store.log import reading
 from event_store.log.codec import UnknownEventVersion
 from event_store.log.envelope import NewEvent
@@ -13,6 +14,7 @@ from event_store.transport.kafka_transport import KafkaTransport
 from event_store.transport.local_transport import LocalTransport
 from projections import consumers, verifying
 from projections.metrics import ProjectionMetrics
+from projections.view import KEYED
 from runtime import database
 from runtime.documents import RedisDocuments, document_key, parse_document, prefix
 from tests.appends import append_request
@@ -44,16 +46,22 @@ def projections(url, redis_url=None, *, views=CONTEXTS.views, transport=None, fa
     return hosting(url, hosted, registry=registry, fails=fails)
 
 
-def caught_up(url):
+def behind(url):
+    """The kinds of views that do not have all of the log."""
     with database.connect(url, role="counterfoil_reader", name="test") as conn:
-        expected = conn.execute(
-            "select count(*) from views.checkpoint c cross join log.head h"
+        views = conn.execute(
+            "select c.view from views.checkpoint c cross join log.head h"
             " left join transport.relay_partition p using (generation, partition)"
             " left join transport.relay r using (generation)"
             " where c.position < coalesce(p.position, h.position) or r.position < h.position"
-        ).fetchone()
+        ).fetchall()
+    return {view.kind for view in CONTEXTS.views if (view.name,) in views}
+
+
+def caught_up(url):
+    with database.connect(url, role="counterfoil_reader", name="test") as conn:
         begun = conn.execute("select count(distinct view) from views.checkpoint").fetchone()
-    return expected == (0,) and begun == (len(CONTEXTS.views),)  # keyed and global views begin by themselves
+    return begun == (len(CONTEXTS.views),) and not behind(url)  # each kind begins by itself
 
 
 def test_a_role_that_is_started_and_restarted_keeps_all_views(database_url, redis_url, relaying):
@@ -88,6 +96,23 @@ def test_of_two_roles_one_takes_over_when_the_other_stops(database_url, relaying
             wait_until(lambda: caught_up(database_url), what="views that are caught up")
         append(database_url, events[150:])
         wait_until(lambda: caught_up(database_url), what="the other one took over")
+
+    assert_views_hold_the_log(database_url, CONTEXTS.views)
+
+
+def test_deferred_views_are_fed_while_keyed_ones_are_paused(database_url, relaying, monkeypatch):
+    monkeypatch.setattr(pausing, "CHECK_EVERY_S", 0.1)
+    events = history(34)
+    append(database_url, events[:150])
+    with projections(database_url) as hosted:
+        wait_until(lambda: caught_up(database_url), what="views that are caught up")
+        with database.connect(database_url, role="counterfoil_projector", name="test") as operator:
+            pausing.pause(operator, "keyed-views", act=1)
+            wait_until(lambda: hosted["keyed-views"].condition == "paused", what="the pause")
+            append(database_url, events[150:])
+            wait_until(lambda: behind(database_url) == {KEYED}, what="deferred and global views go on")
+            pausing.resume(operator, "keyed-views")
+        wait_until(lambda: caught_up(database_url), what="keyed views are caught up")
 
     assert_views_hold_the_log(database_url, CONTEXTS.views)
 

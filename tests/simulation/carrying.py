@@ -160,11 +160,12 @@ class Subscription:
                 self.offsets[source] += len(found)
         return Batch(records=records, assigned=set(), revoked=set())
 
-    def start_at(self, source: Partition, *, position: int) -> None:
+    def start_at(self, source: Partition, *, position: int) -> int:
         topic = self.world.topic[source]
         hint = sum(record.position <= position for record in topic)
         wrong = self.world.roll(0.2)
         self.offsets[source] = self.world.chance.randint(0, len(topic)) if wrong else hint
+        return position
 
     def commit(self, source: Partition, *, position: int) -> None:
         pass

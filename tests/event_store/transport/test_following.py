@@ -43,6 +43,7 @@ class Subscription:
 
     def start_at(self, source, *, position):
         self.started.append((source, position))
+        return position
 
     def commit(self, source, *, position):
         raise NotImplementedError
