@@ -87,10 +87,11 @@ class BatchFold:
         are to be folded; None: all.
         """
         self._view = view
-        self._folds = view.folds
+        self._folds = {**view.folds}
         self._types = view.recorded_types
         self._skips = skips
         self._parked_before = parked
+        self._passes = bool(skips or parked)
         self._refused = refused
         self._concerns = concerns
         self._work: list[tuple[DecodedEvent, Fold, list[tuple[Key, Any]]]] = []
@@ -103,16 +104,15 @@ class BatchFold:
         keys: set[Key] = set()
         folds = self._folds
         for decoded in decoded_events:
-            if decoded.type not in self._types:
-                continue
             fold = folds.get(type(decoded.event))  # type: ignore[arg-type]  # none where it is malformed
-            if decoded.position in self._skips or self._waits(decoded):
+            if fold is None and decoded.type not in self._types:
+                continue
+            if (self._passes or self._parked) and (decoded.position in self._skips or self._waits(decoded)):
                 continue
             try:
-                pairs = list(_spread(fold, decoded))
-                if self._concerns is not None:
-                    pairs = [pair for pair in pairs if self._concerns(pair[0])]
-                keys.update([key for key, _ in pairs])
+                pairs = self._pairs(fold, decoded)
+                for key, _ in pairs:
+                    keys.add(key)
             except Exception as error:  # noqa: BLE001 - whatever a fold's author got wrong parks the key
                 self._fail(decoded, reason_of(error))
             else:
@@ -131,7 +131,11 @@ class BatchFold:
         for decoded, fold, pairs in self._work:
             if (self._parked or self._parked_before) and self._waits(decoded):
                 continue
-            fresh = self._try(decoded, fold, pairs, rows, changed)
+            fresh: dict[Key, Versioned] | None
+            try:
+                fresh = _apply(self._view, decoded, fold, pairs, rows, changed)
+            except Exception as error:  # noqa: BLE001 - a fold's failure is parked, whatever it is
+                fresh = self._try_again(error, decoded, fold, pairs, rows, changed)
             if fresh is None:
                 if self._view.kind is GLOBAL:
                     break
@@ -146,8 +150,17 @@ class BatchFold:
             applied=applied,
         )
 
-    def _try(
+    def _pairs(self, fold: Fold | None, decoded: DecodedEvent) -> list[tuple[Key, Any]]:
+        """The rows that an event changes, each with its part of the event."""
+        if isinstance(decoded.event, MalformedEvent):
+            raise decoded.event
+        assert fold is not None, "events without a fold are not wanted"
+        pairs = list(fold.spread(decoded if fold.of_record else decoded.event))
+        return pairs if self._concerns is None else [pair for pair in pairs if self._concerns(pair[0])]
+
+    def _try_again(
         self,
+        failure: Exception,
         decoded: DecodedEvent,
         fold: Fold,
         pairs: list[tuple[Key, Any]],
@@ -155,13 +168,11 @@ class BatchFold:
         changed: Mapping[Key, Versioned],
     ) -> dict[Key, Versioned] | None:
         """The rows after one event, None when it failed every time."""
-        failure: Exception | None = None
-        for _ in range(TRIES_MAX):
+        for _ in range(TRIES_MAX - 1):
             try:
                 return _apply(self._view, decoded, fold, pairs, rows, changed)
             except Exception as error:  # noqa: BLE001 - a fold's failure is parked, whatever it is
                 failure = error
-        assert failure is not None
         self._fail(decoded, reason_of(failure))
         return None
 
@@ -198,13 +209,6 @@ def reason_of(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".replace("\x00", "")[:TEXT_CHARACTERS_MAX]
 
 
-def _spread(fold: Fold | None, decoded: DecodedEvent) -> Iterable[tuple[Key, Any]]:
-    if isinstance(decoded.event, MalformedEvent):
-        raise decoded.event
-    assert fold is not None, "events without a fold are not wanted"
-    return fold.spread(decoded if fold.of_record else decoded.event)
-
-
 def _apply(
     view: View[Any],
     decoded: DecodedEvent,
@@ -215,21 +219,21 @@ def _apply(
 ) -> dict[Key, Versioned]:
     fresh: dict[Key, Versioned] = {}
     position, event, apply = decoded.position, decoded.event, fold.apply
+    row_type, key_of = view.row, view.key_of
     for key, part in pairs:
         before = fresh.get(key) or changed.get(key) or rows.get(key)
         row = apply(None if before is None else before.row, event, part)  # type: ignore[arg-type]
-        if row is not None:
-            _check_row(view, row, key)
+        if row is not None and (type(row) is not row_type or key_of(row) != key):
+            raise _another_row(view, row, key)
         fresh[key] = Versioned(row, position)
     return fresh
 
 
-def _check_row(view: View[Any], row: Row, key: Key) -> None:
+def _another_row(view: View[Any], row: Row, key: Key) -> Exception:
     """A fold may not answer another row than the one it was asked about."""
     if type(row) is not view.row:
-        raise TypeError(f"the fold answered a {type(row).__name__} instead of a {view.row.__name__}")
-    if view.key_of(row) != key:
-        raise ValueError(f"the fold answered the row {view.key_of(row)} when asked about {key}")
+        return TypeError(f"the fold answered a {type(row).__name__} instead of a {view.row.__name__}")
+    return ValueError(f"the fold answered the row {view.key_of(row)} when asked about {key}")
 
 
 def _is_change(after: Versioned, before: Versioned | None) -> bool:

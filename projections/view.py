@@ -200,8 +200,8 @@ class View(Generic[R]):
         if self.personal and category is None:
             raise DeclarationError(f"view {name}: personal data opens by its stream, so it needs a category")
         self.key_columns = _key_columns(self.key, self.columns, view=name)
-        self._only_key = attrgetter(self.key[0]) if len(self.key) == 1 else None
-        self._keys: Callable[[Row], Key] = attrgetter(*self.key)
+        self.key_of = _key_getter(self.key)
+        """Gets the key of a row."""
         self._folds: dict[type[Event], Fold] = {}
         self._recorded_types: frozenset[str] | None = None
         self._modules = {row.__module__}
@@ -232,10 +232,6 @@ class View(Generic[R]):
     def modules(self) -> tuple[str, ...]:
         """Names of the modules in which row type and folds stand, sorted."""
         return tuple(sorted(self._modules))
-
-    def key_of(self, row: Row) -> Key:
-        """The key of a row."""
-        return (self._only_key(row),) if self._only_key else self._keys(row)
 
     def stream_of(self, key: Key) -> str:
         """The stream whose events make the row of a key, where the view declares a category."""
@@ -381,6 +377,11 @@ def _key_columns(key: Sequence[str], of_row: Sequence[Column], *, view: str) -> 
         if by_name[name].nullable or by_name[name].is_json:
             raise DeclarationError(f"view {view}: key column {name!r} must be plain and never None")
     return tuple(by_name[name] for name in key)
+
+
+def _key_getter(key: tuple[str, ...]) -> Callable[[Row], Key]:
+    get: Callable[[Row], Any] = attrgetter(*key)
+    return (lambda row: (get(row),)) if len(key) == 1 else get
 
 
 def _spread_by_fields(
