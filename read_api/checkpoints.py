@@ -159,8 +159,10 @@ def reached(token: PositionToken, checkpoints: Checkpoints, published: Published
     if not behind:
         return True
     # A partition that stands at the last event published to it has everything that the relay has passed.
-    effective = _effective(checkpoints, published)
-    return all(at <= effective.get(p, -1) for p, at in behind.items())
+    return all(
+        p in checkpoints.positions and at <= _lifted(p, checkpoints.positions[p], published)
+        for p, at in behind.items()
+    )
 
 
 def applied(checkpoints: Checkpoints, snapshot: CheckpointSnapshot) -> PositionToken:
@@ -227,10 +229,14 @@ def _effective(checkpoints: Checkpoints, published: Published | None) -> Mapping
     """
     if published is None:
         return checkpoints.positions
-    return {
-        p: max(at, published.position) if at >= published.last.get(p, at + 1) else at
-        for p, at in checkpoints.positions.items()
-    }
+    return {p: _lifted(p, at, published) for p, at in checkpoints.positions.items()}
+
+
+def _lifted(partition: int, at: int, published: Published | None) -> int:
+    """A position, or how far the relay came where nothing was published to the partition behind it."""
+    if published is None or at < published.last.get(partition, at + 1):
+        return at
+    return max(at, published.position)
 
 
 class _SeenBuild(Struct, frozen=True):

@@ -78,9 +78,7 @@ async def refuse_impossible(token: PositionToken, poller: CheckpointPoller, *, w
     if _beyond(token, snapshot):
         # A snapshot may be older than the caller's write: only one that leaves now can say that it lies in the future.
         # Who waits for a view is helped by one that leaves when views moved, and many of them by the same.
-        if waits:
-            await poller.hear()
-        snapshot = await poller.next_snapshot()
+        snapshot = await poller.next_snapshot(patient=waits)
         refuse_lost(snapshot, epoch=token.epoch, position=token.highest)
         if _beyond(token, snapshot):
             detail = f"Position {token.highest} of epoch {token.epoch} is not in the log"

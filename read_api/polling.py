@@ -1,12 +1,12 @@
 """One task per process that reads every checkpoint: four times a second, and when views moved if somebody waits."""
 
 import asyncio
-import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import structlog
 
@@ -40,6 +40,8 @@ STALE_SNAPSHOT_S: Final = 5.0
 
 ENDING: Final = "the process is ending"
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
 
 
@@ -64,9 +66,14 @@ class CheckpointPoller:
         self._clock = clock
         self._latest: CheckpointSnapshot | None = None
         self._moved: asyncio.Future[None] | None = None
-        """Done once views moved after the newest snapshot left."""
+        """Done once views moved after the newest snapshot left; None where nothing is heard."""
         self._kept: deque[CheckpointSnapshot] = deque(maxlen=SNAPSHOTS_KEPT_MAX)
         self._asked: list[asyncio.Future[CheckpointSnapshot]] = []
+        self._patient: list[asyncio.Future[CheckpointSnapshot]] = []
+        """Those who asked for the first snapshot behind a move."""
+        self._waiting: dict[asyncio.Future[bool], Callable[[CheckpointSnapshot], bool]] = {}
+        self._waited_from = 0.0
+        """Since when somebody waits without a further snapshot having been read, in seconds of the loop's clock."""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failing = False
@@ -85,7 +92,8 @@ class CheckpointPoller:
         self._ended = True
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        self._refuse(self._asked, reason=ENDING)
+        self._refuse([*self._asked, *self._patient], reason=ENDING)
+        self._end_waits()
 
     @property
     def draining(self) -> bool:
@@ -125,8 +133,8 @@ class CheckpointPoller:
         """Whether the database answered lately."""
         return self._latest is not None and self._clock() - self._latest.seen_at < STALE_SNAPSHOT_S
 
-    async def next_snapshot(self) -> CheckpointSnapshot:
-        """A snapshot that leaves after this call.
+    async def next_snapshot(self, *, patient: bool = False) -> CheckpointSnapshot:
+        """A snapshot that leaves after this call; the `patient` wait for one until views moved, as in `wait_for`.
 
         Raises:
             ViewUnavailable: the database does not answer.
@@ -134,47 +142,73 @@ class CheckpointPoller:
         if self._ended:
             raise ViewUnavailable(ENDING)
         future: asyncio.Future[CheckpointSnapshot] = asyncio.get_running_loop().create_future()
-        self._asked.append(future)
+        if patient:
+            self._wait_from_now()
+            self._patient.append(future)
+        else:
+            self._asked.append(future)
         self._wake.set()
         return await future
 
     async def wait_for(self, holds: Callable[[CheckpointSnapshot], bool], *, timeout_s: float) -> bool:
-        """Poll until `holds` does; answer False after `timeout_s` seconds, or when the process is to end."""
+        """Wait until `holds` does; answer False after `timeout_s` seconds, or when the process is to end.
+
+        The next snapshot is read once views moved after the newest one left, but after `UNHEARD_S` at the latest, and
+        at once where nothing is heard. It is judged for everybody who waits, so to wait longer costs little more.
+        """
         if self._latest is not None and holds(self._latest):
             return True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while not self.draining:
-                    await self.hear()
-                    if await self._holds_next(holds):
-                        return True
-        return False
-
-    async def hear(self) -> None:
-        """Wait until views moved after the newest snapshot left, `UNHEARD_S` at most; not where nothing is heard."""
-        if self._moved is not None and self._moves is not None and self._moves.heard:
-            await asyncio.wait({self._moved}, timeout=UNHEARD_S)
-
-    async def _holds_next(self, holds: Callable[[CheckpointSnapshot], bool]) -> bool:
-        try:
-            return holds(await self.next_snapshot())
-        except ViewUnavailable:
-            await asyncio.sleep(POLL_INTERVAL_S)  # the database may come back while there is time
+        if self.draining:
             return False
+        loop = asyncio.get_running_loop()
+        held: asyncio.Future[bool] = loop.create_future()
+        self._wait_from_now()
+        self._waiting[held] = holds
+        self._wake.set()
+        gives_up = loop.call_later(timeout_s, _answer, held, False)
+        try:
+            return await held
+        finally:
+            gives_up.cancel()
+            self._waiting.pop(held, None)
+
+    def _wait_from_now(self) -> None:
+        if not (self._waiting or self._patient):
+            self._waited_from = asyncio.get_running_loop().time()
 
     async def _run(self) -> None:
         while True:
             await self._poll_once()
+            if self.draining:
+                self._end_waits()
             await asyncio.sleep(POLL_GAP_S)
+            await self._until_due()
+
+    async def _until_due(self) -> None:
+        """Wait until somebody asks, views moved for those who wait, or the newest snapshot is old."""
+        loop = asyncio.get_running_loop()
+        old_at = loop.time() + POLL_INTERVAL_S - POLL_GAP_S
+        while not self._asked:
+            due_at = min(old_at, self._due_at(loop.time()))
+            if due_at <= loop.time():
+                return
+            self._wake.clear()
             try:
-                async with asyncio.timeout(POLL_INTERVAL_S - POLL_GAP_S):
+                async with asyncio.timeout_at(due_at):
                     await self._wake.wait()
             except TimeoutError:
-                continue
+                return
+
+    def _due_at(self, now: float) -> float:
+        """When a snapshot is to be read for those who wait; never where nobody does, or the database is away."""
+        if self._failing or not (self._waiting or self._patient):
+            return math.inf
+        if self._moved is None or self._moved.done() or self._moves is None or not self._moves.heard:
+            return now
+        return self._waited_from + UNHEARD_S
 
     async def _poll_once(self) -> None:
-        asked, self._asked = self._asked, []
-        self._wake.clear()
+        asked, self._asked, self._patient = [*self._asked, *self._patient], [], []
         seen_at = self._clock()
         moved = None if self._moves is None else self._moves.next_move
         try:
@@ -189,11 +223,27 @@ class CheckpointPoller:
             self._give_up(asked, reason=f"{type(error).__name__}: {error}")
             return
         self._note(failing=False)
+        self._take(snapshot, moved)
+        for future in asked:
+            _answer(future, snapshot)
+
+    def _take(self, snapshot: CheckpointSnapshot, moved: asyncio.Future[None] | None) -> None:
+        if moved is not None and moved is not self._moved:
+            moved.add_done_callback(lambda _: self._wake.set())
         self._latest, self._moved = snapshot, moved
         self._kept.append(snapshot)
-        for future in asked:
-            if not future.done():
-                future.set_result(snapshot)
+        self._waited_from = asyncio.get_running_loop().time()
+        for held, holds in self._waiting.items():
+            try:
+                if holds(snapshot):
+                    _answer(held, True)
+            except Exception as error:  # noqa: BLE001 - the fault of one who waits must not end what all wait for
+                if not held.done():
+                    held.set_exception(error)
+
+    def _end_waits(self) -> None:
+        for held in self._waiting:
+            _answer(held, False)
 
     def _give_up(self, asked: list[asyncio.Future[CheckpointSnapshot]], *, reason: str) -> None:
         self._note(failing=True, reason=reason)
@@ -211,6 +261,12 @@ class CheckpointPoller:
         elif self._failing and not failing:
             log.info("database_seen_again")
         self._failing = failing
+
+
+def _answer(future: "asyncio.Future[T]", answer: T) -> None:
+    """Answer one who may have given up waiting."""
+    if not future.done():
+        future.set_result(answer)
 
 
 async def _ask(connection: AsyncConnection) -> str:

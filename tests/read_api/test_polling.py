@@ -73,6 +73,47 @@ async def test_looking_goes_on_after_the_database_was_away(stage, monkeypatch):
         assert await poller.wait_for(lambda snapshot: snapshot.position == 0, timeout_s=60)
 
 
+async def test_the_fault_of_one_who_waits_is_no_one_elses(stage):
+    def faulty(_snapshot):
+        raise LookupError("no such view")
+
+    async with (
+        Connections(stage.database_url, size=1, breaker=Breaker()) as connections,
+        CheckpointPoller(connections) as poller,
+    ):
+        waiting = [
+            asyncio.create_task(poller.wait_for(holds, timeout_s=60))
+            for holds in (faulty, lambda snapshot: snapshot.position == 0)
+        ]
+        failed, held = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert isinstance(failed, LookupError)
+    assert held is True
+
+
+async def test_those_who_wait_are_answered_by_one_snapshot(stage, monkeypatch):
+    asked, ask = [], polling._ask
+
+    async def noted(connection):
+        asked.append(connection)
+        return await ask(connection)
+
+    def stands(snapshot):
+        return snapshot.builds["order_details"].checkpoints.positions[0] >= 7
+
+    async with (
+        Connections(stage.database_url, size=1, breaker=Breaker()) as connections,
+        CheckpointPoller(connections) as poller,
+    ):
+        await poller.next_snapshot()
+        stage.stand(order_details, 7)
+        monkeypatch.setattr(polling, "_ask", noted)
+        held = await asyncio.gather(*(poller.wait_for(stands, timeout_s=60) for _ in range(1_000)))
+
+    assert [True] * 1_000 == held
+    assert len(asked) == 1
+
+
 async def test_looking_goes_on_after_a_fault_of_ours(stage, monkeypatch):
     async with (
         Connections(stage.database_url, size=1, breaker=Breaker()) as connections,
