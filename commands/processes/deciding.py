@@ -256,7 +256,8 @@ class Decider:
         for ordinal, trigger in enumerate(batch.triggers):
             if trigger.parking_key in parked:
                 continue
-            if loaded.outcomes.get(trigger.key) == trigger.fingerprint(self._fingerprints):
+            known = loaded.outcomes.get(trigger.key)
+            if known is not None and known == trigger.fingerprint(self._fingerprints):
                 self._effects.append(Done(trigger, "replayed"))
                 continue
             found = self._decided(trigger, batch, loaded.failures, now)

@@ -6,6 +6,7 @@ whatever branch, by whichever worker, a second append for the same trigger is an
 
 import hashlib
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ class Undecidable(Exception):
     """A trigger that cannot be decided, whatever the states are."""
 
 
-class Trigger(Struct):
+class Trigger(Struct, dict=True):
     """One event that one process reacts to, and what became of it so far; `failure`: why it can never be decided."""
 
     process: Process
@@ -42,7 +43,7 @@ class Trigger(Struct):
         """The trigger's own id: `<epoch>.<position>`."""
         return f"{self.epoch}.{self.recorded.position}"
 
-    @property
+    @cached_property
     def key(self) -> bytes:
         """The 16-byte key of its one outcome."""
         return outcome_key(self.process.name, epoch=self.epoch, position=self.recorded.position)

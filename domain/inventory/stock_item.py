@@ -91,6 +91,8 @@ class StockItem(Struct, frozen=True, gc=False):
         """The pieces at one location."""
         if location_id != MAIN:
             return self.elsewhere.get(location_id, Pieces())
+        if not self.elsewhere:
+            return Pieces(self.on_hand, self.reserved)
         return Pieces(
             self.on_hand - sum(each.on_hand for each in self.elsewhere.values()),
             self.reserved - sum(each.reserved for each in self.elsewhere.values()),
@@ -102,8 +104,12 @@ class StockItem(Struct, frozen=True, gc=False):
 
     def orderable(self, locations: Sequence[LocationId]) -> int:
         """Pieces that an order may be promised of these locations, those that are not there included."""
-        room = self.backorder_limit - sum(each.quantity for each in self.backorders)
-        return self.available_at(locations) + max(room, 0)
+        return self.available_at(locations) + self.room
+
+    @property
+    def room(self) -> int:
+        """Pieces that may be promised although they are not there."""
+        return max(0, self.backorder_limit - sum(each.quantity for each in self.backorders))
 
     def waiting(self, order_id: OrderId) -> int:
         """Pieces that an order waits for."""
@@ -303,7 +309,7 @@ def promise(
     served = _allocated(item, [], locations=locations, now=now)
     item = item and _after(item, served)
     available = 0 if item is None else item.available_at(locations)
-    orderable = 0 if item is None else item.orderable(locations)
+    orderable = 0 if item is None else available + item.room
     if quantity > orderable:
         raise InsufficientStock(sku=sku, requested=quantity, available=orderable)
     there = min(quantity, available)
