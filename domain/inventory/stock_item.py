@@ -91,12 +91,10 @@ class StockItem(Struct, frozen=True, gc=False):
         """The pieces at one location."""
         if location_id != MAIN:
             return self.elsewhere.get(location_id, Pieces())
-        if not self.elsewhere:
-            return Pieces(self.on_hand, self.reserved)
-        return Pieces(
-            self.on_hand - sum(each.on_hand for each in self.elsewhere.values()),
-            self.reserved - sum(each.reserved for each in self.elsewhere.values()),
-        )
+        on_hand, reserved = self.on_hand, self.reserved
+        for each in self.elsewhere.values():
+            on_hand, reserved = on_hand - each.on_hand, reserved - each.reserved
+        return Pieces(on_hand, reserved)
 
     def available_at(self, locations: Sequence[LocationId]) -> int:
         """Pieces at these locations that nobody has been promised."""
@@ -104,12 +102,8 @@ class StockItem(Struct, frozen=True, gc=False):
 
     def orderable(self, locations: Sequence[LocationId]) -> int:
         """Pieces that an order may be promised of these locations, those that are not there included."""
-        return self.available_at(locations) + self.room
-
-    @property
-    def room(self) -> int:
-        """Pieces that may be promised although they are not there."""
-        return max(0, self.backorder_limit - sum(each.quantity for each in self.backorders))
+        room = self.backorder_limit - sum(each.quantity for each in self.backorders)
+        return self.available_at(locations) + max(room, 0)
 
     def waiting(self, order_id: OrderId) -> int:
         """Pieces that an order waits for."""
@@ -309,7 +303,7 @@ def promise(
     served = _allocated(item, [], locations=locations, now=now)
     item = item and _after(item, served)
     available = 0 if item is None else item.available_at(locations)
-    orderable = 0 if item is None else available + item.room
+    orderable = 0 if item is None else item.orderable(locations)
     if quantity > orderable:
         raise InsufficientStock(sku=sku, requested=quantity, available=orderable)
     there = min(quantity, available)
