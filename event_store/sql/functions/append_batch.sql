@@ -18,6 +18,9 @@
 -- the rest is assumed again: a batch without conflicts takes one pass, each conflict one more. Where no request changes
 -- what another finds, the same is done with fewer joins and no windows.
 --
+-- The newest version of a stream is looked for once, and from the lowest expected one on: to find it among all, an index
+-- scan reads a whole page of them.
+--
 -- A scan of arrays returns their elements in order, and an aggregate or a result takes them as they come, so nothing is
 -- sorted that a scan alone has numbered.
 --
@@ -194,7 +197,13 @@ begin
             into _before, _reached, _wrong_version, _event_position, _event_version, _event_stream, _versions_alone
             from (
                 select u.*, _event_expected[u.request] = u.expected as writes, coalesce(
-                    (select s.version from log.event s where s.stream = u.stream order by s.version desc limit 1),
+                    (
+                        select s.version from log.event s where s.stream = u.stream and s.version >= u.version
+                        order by s.version desc limit 1
+                    ),
+                    case when u.version > 0 then (
+                        select s.version from log.event s where s.stream = u.stream order by s.version desc limit 1
+                    ) end,
                     case when u.version = -3 then -1 else 0 end
                 ) as before
                 from unnest(_expected_request, _expected_stream, _expected_version)
@@ -221,15 +230,26 @@ begin
                 from (
                     select o.*,
                         sum(o.events) over (partition by o.stream order by o.expected) - o.events as earlier,
-                        first_value(o.version) over (partition by o.stream order by o.events > 0 desc, o.expected) as begun_by
+                        first_value(o.version) over (partition by o.stream order by o.events > 0 desc, o.expected) as begun_by,
+                        case when o.pending then
+                            first_value(o.newest) over (partition by o.stream order by o.expected)
+                        end as stored
                     from (
                         select x.expected, x.request, x.stream, x.version, x.pending,
                             case when x.pending then coalesce(n.events, 0) else 0 end as events,
-                            case when x.pending then (
-                                select s.version from log.event s where s.stream = x.stream order by s.version desc limit 1
-                            ) end as stored
+                            case when x.nth = 1 then coalesce(
+                                (
+                                    select s.version from log.event s where s.stream = x.stream and s.version >= x.lowest
+                                    order by s.version desc limit 1
+                                ),
+                                case when x.lowest > 0 then (
+                                    select s.version from log.event s where s.stream = x.stream order by s.version desc limit 1
+                                ) end
+                            ) end as newest
                         from (
-                            select u.*, _verdict[u.request] is null as pending
+                            select u.*, _verdict[u.request] is null as pending,
+                                row_number() over (partition by u.stream order by u.expected) as nth,
+                                min(u.version) over (partition by u.stream) as lowest
                             from unnest(_expected_request, _expected_stream, _expected_version)
                                 with ordinality as u (request, stream, version, expected)
                         ) x
