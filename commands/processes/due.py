@@ -38,21 +38,22 @@ select t.process, t.name, t.stream, t.set_at, t.due_at, e.version, e.type, e.met
 from {table} t join log.event e on e.position = t.set_at
 where t.name = %(name)s and {open}
 """
+# The time of the statement, not of the clock, which may have moved on from row to row and so bounds no index scan.
 _DUE: Final = sql.SQL(
     _ROWS
     + """
-    and t.due_at <= clock_timestamp() - %(after)s and (t.due_at, t.stream) > (%(due_at)s, %(stream)s)
+    and t.due_at <= statement_timestamp() - %(after)s and (t.due_at, t.stream) > (%(due_at)s, %(stream)s)
 order by t.due_at, t.stream limit %(limit)s
 """
 )
 _OF_STREAMS: Final = sql.SQL(_ROWS + "    and t.stream = any(%(streams)s)")
 _SET: Final = sql.SQL("""
-select t.process, t.name, t.stream, t.set_at, t.due_at + %(after)s, t.due_at + %(after)s <= clock_timestamp()
+select t.process, t.name, t.stream, t.set_at, t.due_at + %(after)s, t.due_at + %(after)s <= statement_timestamp()
 from {table} t where t.name = %(name)s and {open} order by t.due_at, t.stream limit %(limit)s
 """)
 _OVERDUE: Final = sql.SQL("""
 select count(*) from {table} t
-where t.name = %(name)s and t.due_at <= clock_timestamp() - %(after)s and {open}
+where t.name = %(name)s and t.due_at <= statement_timestamp() - %(after)s and {open}
 """)
 _NOW: Final = "select clock_timestamp()"
 _PROGRESS: Final = """

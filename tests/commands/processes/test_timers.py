@@ -1,5 +1,6 @@
 """Timers that are due, on a real log: which fire, which wait, and that each comes to one outcome."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -231,7 +232,7 @@ def test_rows_that_cannot_go_keep_nobody_from_firing(url, monkeypatch):
     assert 7 == rejected(url)
 
 
-def test_a_page_of_what_is_due_is_read_from_an_index_in_order(url):
+def test_a_page_of_what_is_due_is_read_from_an_index_in_order_and_nothing_that_is_not_due(url):
     catch_up(url)
     with database.connect(url, role=None, name="test") as owner:
         owner.execute(
@@ -249,6 +250,7 @@ def test_a_page_of_what_is_due_is_read_from_an_index_in_order(url):
         plan = "\n".join(line for (line,) in owner.execute(sql.SQL("explain ") + statement, given).fetchall())
 
     assert "Index Scan using timers_fulfilment_s1_b1_name_due_at_stream_idx" in plan
+    assert re.search(r"Index Cond: .*due_at <= ", plan), plan
     assert "Index Scan using event_pkey" in plan
     assert "Sort" not in plan
 
