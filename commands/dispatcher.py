@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 import structlog
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from commands import payloads
 from commands.answers import ResourceLocations
@@ -26,6 +26,7 @@ from runtime import problems
 from runtime.http.preferences import Preferences
 from runtime.http.principal import Principal, Requirement
 from runtime.problems import Fault, ProblemError
+from runtime.telemetry import Tally
 
 log = structlog.get_logger()
 
@@ -90,13 +91,12 @@ class Dispatcher:
         self._personal = personal
         self._premises = premises
         self._clock = clock
-        self._taken = Counter(
+        self._answered = Tally(
             "counterfoil_commands",
             "Commands answered, by what was answered: accepted, replayed, or the problem's code.",
             ["command", "answer"],
             registry=registry,
         )
-        self._counters: dict[tuple[str, str], Counter] = {}
         self._settling = settling
         self.execution = execution
         self.locations = locations
@@ -110,13 +110,13 @@ class Dispatcher:
         try:
             answer = await self._carried_out(command, sent, slot)
         except ProblemError as problem:
-            self._count(command.name, problem.type.slug)
+            self._answered.add(command.name, problem.type.slug)
             if problem.status >= 500:  # a refusal is an answer; this is for operators
                 log.warning("command_not_carried_out", command=command.name, problem=problem.type.slug)
             raise
         finally:
             slot.free()
-        self._count(command.name, "replayed" if answer.replayed else "accepted")
+        self._answered.add(command.name, "replayed" if answer.replayed else "accepted")
         return answer
 
     async def settled(self, sent: Sent, preferred: Preferences) -> Settled:
@@ -159,12 +159,6 @@ class Dispatcher:
             premises=self._premises,
         )
         return await command.endpoint(**arguments, body=body, caller=caller)
-
-    def _count(self, command: str, answer: str) -> None:
-        counter = self._counters.get((command, answer))
-        if counter is None:
-            counter = self._counters[command, answer] = self._taken.labels(command, answer)
-        counter.inc()
 
 
 def _valid_target(name: str, given: str | None) -> str:

@@ -111,35 +111,54 @@ def new_registry() -> CollectorRegistry:
     return registry
 
 
-class HttpMetrics:
-    """How many requests each route answered, with which status, in which time.
+class Tally:
+    """A counter with labels for the one thread that answers, in plain numbers.
 
-    Counted in plain numbers by the one thread that answers, and put into families when they are asked for: counters of
-    the library take locks, which cost an answer that is at hand as much as reading it did.
+    Counters of the library take locks, which cost an answer that is at hand as much as reading it did.
     """
 
+    def __init__(
+        self, name: str, meaning: str, labels: Sequence[str], *, registry: CollectorRegistry
+    ) -> None:
+        self._name, self._meaning, self._labels = name, meaning, labels
+        self._counts: dict[tuple[str, ...], int] = {}
+        registry.register(self)
+
+    def add(self, *labels: str) -> None:
+        """Count one, under these values of the labels."""
+        self._counts[labels] = self._counts.get(labels, 0) + 1
+
+    def collect(self) -> Iterator[Metric]:
+        """The family, for the registry."""
+        family = CounterMetricFamily(self._name, self._meaning, labels=self._labels)
+        for labels, count in sorted(self._counts.items()):
+            family.add_metric(labels, count)
+        yield family
+
+
+class HttpMetrics:
+    """How many requests each route answered, with which status, in which time; counted as a `Tally` counts."""
+
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests: dict[tuple[str, str, int], int] = {}
+        self._requests = Tally(
+            "counterfoil_http_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
         self._seconds: dict[tuple[str, str], _Durations] = {}
         registry.register(self)
 
     def answered(self, method: str, route: str, *, status: int, seconds: float) -> None:
         """Count one answer. `route` is the template of the route, never the address that was asked for."""
-        counted = (method, route, status)
-        self._requests[counted] = self._requests.get(counted, 0) + 1
+        self._requests.add(method, route, str(status))
         durations = self._seconds.get((method, route))
         if durations is None:
             durations = self._seconds[method, route] = _Durations()
         durations.add(seconds)
 
     def collect(self) -> Iterator[Metric]:
-        """The families, for the registry."""
-        requests = CounterMetricFamily(
-            "counterfoil_http_requests", "Requests answered.", labels=["method", "route", "status"]
-        )
-        for (method, route, status), count in sorted(self._requests.items()):
-            requests.add_metric([method, route, str(status)], count)
-        yield requests
+        """The durations, for the registry."""
         seconds = HistogramMetricFamily(
             "counterfoil_http_request_seconds",
             "Time from the request's head to the end of the answer.",

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
+from starlette.datastructures import State
 from starlette.types import Message, Receive, Scope, Send
 
 from runtime.http import contract
@@ -21,6 +22,16 @@ from runtime.telemetry import HttpMetrics
 from runtime.version import version
 
 _DOCUMENT: Final = Public("the description of the API")
+
+
+class _State(State):
+    """What the application opened, as ordinary attributes, since routes ask for it with each request.
+
+    One of Starlette's is found behind a look-up that fails, by a method in Python.
+    """
+
+    def __setattr__(self, key: Any, value: Any) -> None:
+        object.__setattr__(self, key, value)
 
 
 class PipelineApp(FastAPI):
@@ -50,6 +61,7 @@ class PipelineApp(FastAPI):
             telemetry={"tracing": False, "metrics": False, "logs": False},
             **options,
         )
+        self.state = _State()
         self._pipelined = partial(
             Pipeline,
             steps=steps,

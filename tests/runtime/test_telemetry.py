@@ -12,7 +12,7 @@ import structlog
 from prometheus_client.exposition import generate_latest
 
 from runtime import repeated_lines, telemetry
-from runtime.telemetry import HttpMetrics, Readiness, new_registry, serve_health
+from runtime.telemetry import HttpMetrics, Readiness, Tally, new_registry, serve_health
 from runtime.version import version
 
 
@@ -115,6 +115,17 @@ def test_answers_are_counted_by_route_and_status():
     text = generate_latest(registry).decode()
     assert 'counterfoil_http_requests_total{method="POST",route="/orders",status="201"} 2.0' in text
     assert 'counterfoil_http_request_seconds_count{method="POST",route="/orders"} 3.0' in text
+
+
+def test_a_tally_counts_by_its_labels():
+    registry = new_registry()
+    taken = Tally("taken", "Things taken.", ["name", "answer"], registry=registry)
+    for answer in ("accepted", "accepted", "replayed"):
+        taken.add("place-order", answer)
+
+    text = generate_latest(registry).decode()
+    assert 'taken_total{answer="accepted",name="place-order"} 2.0' in text
+    assert 'taken_total{answer="replayed",name="place-order"} 1.0' in text
 
 
 def _get(port: int, path: str) -> tuple[int, str]:
