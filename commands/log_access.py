@@ -43,7 +43,8 @@ async def opened(
     Raises:
         LogUnreachable, StoreUnavailable: the log cannot be reached.
     """
-    async with database.pool(url, role=role, name=f"{name} reader", size=readers) as pool:
+    pooled = database.pool(url, role=role, name=f"{name} reader", size=readers, settings=database.LOOKUPS)
+    async with pooled as pool:
         reader = LogReader(pool)
         states = States(reader)
         poller = LogPoller(reader, log_state=await reader.log_state(), on_new_epoch=states.drop_all)

@@ -39,6 +39,13 @@ USER_TIMEOUT_MS: Final = 15_000
 OWN_NAMES: Final = {"search_path": "pg_catalog"}
 """Settings of a session for which a name without a schema is Postgres' own, whatever the database or the role says."""
 
+LOOKUPS: Final = {"enable_seqscan": "off"}
+"""Settings of a session that looks up what a few keys name.
+
+A prepared statement keeps its plan while a table grows: one that was made over fifty rows went on to read hundreds of
+thousands for each look-up, until the server took statistics again.
+"""
+
 POOL_IDLE: Final = 2
 """Connections that a pool keeps open while nobody asks."""
 

@@ -1,5 +1,6 @@
 """The log's hot queries stay on their indexes: their plans on a table of 20,000 events, after `analyze`."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from commands import log_reading
+from commands import log_access, log_reading
 from event_store.log import paging, reading
 from event_store.transport import partition_log
 from projections import checkpoints, snapshots
@@ -164,6 +165,29 @@ def test_a_query_that_reads_the_whole_table_is_noticed(filled: psycopg.Connectio
 
     assert set() == used
     assert {"event"} == scanned
+
+
+def test_a_plan_for_many_outcomes_that_was_made_over_few_uses_the_index(new_database: Callable[[], str]):
+    url = new_database()
+    with database.connect(url, role="counterfoil_owner", name="test") as connection:
+        connection.execute("alter table log.outcome set (autovacuum_enabled = off)")
+        connection.execute(FILL_OUTCOMES, {"events": 50})
+        connection.execute("analyze log.outcome")
+
+    async def planned(connection: reading.AsyncConnection) -> Any:
+        raw = psycopg.AsyncRawCursor(connection)
+        statement = log_reading._FINGERPRINTS.replace("%s", "$1::bytea[]")
+        row = await (
+            await raw.execute(f"explain (generic_plan, format json) {statement}".encode())
+        ).fetchone()
+        assert row is not None
+        return row[0][0]["Plan"]
+
+    async def asked() -> Any:
+        async with log_access.opened(url, role="counterfoil_writer", name="test", readers=1) as on:
+            return await on.reader.read(planned)
+
+    assert {"outcome_pkey"} == {node["Index Name"] for node in _nodes(asyncio.run(asked()))}
 
 
 @pytest.mark.parametrize(("setting", "sorting"), [(reading._BY_INDEX, set()), ("select 1", {"Sort"})])
