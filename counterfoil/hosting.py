@@ -17,7 +17,7 @@ from event_store.consumers.hearing import hearing
 from event_store.consumers.news import News
 from event_store.transport.following import FollowerMetrics
 from event_store.transport.transport import Transport
-from runtime import production, telemetry
+from runtime import huge_pages, production, telemetry
 from runtime.database import Role
 from runtime.settings import PREFIX, Settings, SettingsError
 from runtime.signals import stop_on_signals
@@ -170,6 +170,7 @@ def _host(settings: Settings, process: str, *, port: int, parts: Sequence[Part])
     """Run the consumers of these parts until SIGTERM, with one port for probes and metrics."""
     production.require(settings)
     telemetry.configure_logging(settings.log_level, process=process)
+    huge_pages.keep_asking()
     health, registry = Health(), telemetry.new_registry()
     host = Host(settings, registry=registry)
     hosted = [consumer for part in parts for consumer in part(host)]

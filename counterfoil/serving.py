@@ -18,6 +18,7 @@ from typing import Any, Final
 import uvicorn
 import uvloop
 
+from runtime import huge_pages
 from runtime.http.application import PipelineApp
 from runtime.http.connection_limits import HEAD_TIMEOUT_S
 from runtime.http.protocol import PipelineProtocol
@@ -99,6 +100,7 @@ def serve(
         tls: how TLS is served; None: plain text.
     """
     config = config_of(app, host=host, port=port, drain_s=drain_s, tls=tls)
+    huge_pages.keep_asking()
     _Server(config, on_drain=on_drain).run()
 
 
