@@ -42,7 +42,7 @@ OWN_NAMES: Final = {"search_path": "pg_catalog"}
 LOOKUPS: Final = {"enable_seqscan": "off"}
 """Settings of a session that looks up what a few keys name.
 
-A prepared statement keeps its plan while a table grows: one that was made over fifty rows went on to read hundreds of
+A prepared statement keeps its plan while a table grows: one that was made over fifty rows went on to read tens of
 thousands for each look-up, until the server took statistics again.
 """
 
