@@ -118,11 +118,13 @@ class Tally:
     """
 
     def __init__(
-        self, name: str, meaning: str, labels: Sequence[str], *, registry: CollectorRegistry
+        self, name: str, meaning: str, labels: Sequence[str], *, registry: CollectorRegistry | None
     ) -> None:
+        """`registry` shows it; None: nobody does."""
         self._name, self._meaning, self._labels = name, meaning, labels
         self._counts: dict[tuple[str, ...], int] = {}
-        registry.register(self)
+        if registry is not None:
+            registry.register(self)
 
     def add(self, *labels: str) -> None:
         """Count one, under these values of the labels."""

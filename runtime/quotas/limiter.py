@@ -9,13 +9,14 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from runtime.breaker import Breaker
-from runtime.quotas.quota import Allowance, Quota, Source
+from runtime.quotas.quota import Allowance, Quota
 from runtime.quotas.shared_windows import SharedWindows, WindowsUnavailable
 from runtime.quotas.windows import Windows
 from runtime.settings import Settings
+from runtime.telemetry import Tally
 
 
 class Limiter:
@@ -35,13 +36,12 @@ class Limiter:
         self._local = Windows(clock=clock)
         self._clock = clock
         self._breaker = Breaker()
-        self._decisions = Counter(
+        self._decisions = Tally(
             "counterfoil_limit_decisions",
             "Requests that were counted, by limit, by who decided (shared or local), and whether they passed",
             ["limit", "source", "verdict"],
             registry=registry,
         )
-        self._counters: dict[tuple[str, Source, bool], Counter] = {}
 
     @property
     def is_shared(self) -> bool:
@@ -64,15 +64,8 @@ class Limiter:
             allowance = self._local.take(quota.part(self._processes), subject)
         elif allowance.passes:
             self._local.note(quota, subject)
-        self._count(quota.name, allowance.source, passes=allowance.passes)
+        self._decisions.add(quota.name, allowance.source, "passed" if allowance.passes else "refused")
         return allowance
-
-    def _count(self, limit: str, source: Source, *, passes: bool) -> None:
-        counter = self._counters.get((limit, source, passes))
-        if counter is None:
-            counter = self._decisions.labels(limit, source, "passed" if passes else "refused")
-            self._counters[limit, source, passes] = counter
-        counter.inc()
 
     async def _by_all(self, quota: Quota, subject: str) -> Allowance | None:
         if self._shared is None or not self._breaker.allows(self._clock()):
